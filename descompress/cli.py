@@ -1,0 +1,60 @@
+"""The command line: one verb a module of `descompress.commands`, read when it is used."""
+
+from importlib import import_module
+from typing import Any
+
+import click
+
+from hpatches_eval.errors import EvalError
+
+from .errors import DescompressError
+
+# verb: (module in `commands`, function, one line of help); read here so that the list of verbs
+# needs none of the modules.
+VERBS = {
+    "build": ("build", "build", "Write a network with random weights."),
+    "convert": ("convert", "convert", "Replace layers of a network by smaller ones."),
+    "cost": ("cost", "cost", "Count parameters and multiply-accumulates."),
+    "demo": ("demo", "demo", "Convert a trained network and compare, on photographs at hand."),
+    "eval": ("evaluate", "evaluate", "Evaluate networks on HPatches."),
+    "import": ("import_", "import_", "Read a published checkpoint."),
+    "show": ("show", "show", "Say what a network file holds."),
+    "train": ("train", "train", "Train a patch network."),
+}
+
+
+class Verbs(click.Group):
+    """Imports a verb when it is called, and shows the package's errors as one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs in alphabetical order."""
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb called `cmd_name`; its module is imported."""
+        if cmd_name not in VERBS:
+            return None
+        module, function, _ = VERBS[cmd_name]
+        return getattr(import_module(f"descompress.commands.{module}"), function)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(verb, VERBS[verb][2]) for verb in self.list_commands(ctx)])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a verb; every error of ours is one line and its exit status."""
+        try:
+            return super().invoke(ctx)
+        except (DescompressError, EvalError) as error:
+            click.echo(f"Error: {' '.join(str(error).split())}", err=True)
+            ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("Interrupted", err=True)
+            ctx.exit(130)
+
+
+@click.command(cls=Verbs)
+@click.version_option(package_name="descompress")
+def main() -> None:
+    """Compress local-descriptor networks, and prove what it cost."""

@@ -1,0 +1,168 @@
+"""`descompress demo`: the main job, end to end, on photographs that come with scikit-image."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import RequestError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ..evaluation import Entry
+
+PRESETS = ("cdp15", "cdp5", "tucker-vbmf", "depthwise")
+EVALUATED = {
+    "i_astronaut": "astronaut",
+    "i_coffee": "coffee",
+    "i_rocket": "rocket",
+    "v_camera": "camera",
+    "v_chelsea": "chelsea",
+    "v_coins": "coins",
+    "v_gravel": "gravel",
+}
+CALIBRATED = {"v_motorcycle": "stereo_motorcycle", "v_brick": "brick", "i_page": "page"}
+SHOWN = "v_camera"
+
+
+@click.command()
+@click.argument("out", type=click.Path(path_type=Path))
+@click.option(
+    "--net",
+    type=click.Path(path_type=Path),
+    help="An L2Net; the shipped hardnet if left out.",
+)
+@click.option("--patches", default=120, show_default=True, help="Points a sequence.")
+@click.option("--force", is_flag=True, help="Replace what an earlier demo made in OUT.")
+def demo(out: Path, net: Path | None, patches: int, force: bool) -> None:  # noqa: FBT001
+    """Convert a trained L2Net and show what it cost, in accuracy, size, work and time.
+
+    OUT receives the sequences, the patch release, the networks, the table (results.md,
+    results.json), a plot (accuracy.png) and matches before and after (matches.png).
+    """
+    from hpatches_eval.files import replacing
+    from hpatches_eval.report import markdown
+    from hpatches_eval.terminal import present, to_json
+
+    from ..evaluation import rows
+
+    source = net or _shipped()
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(out, force=force) as folder:
+        folder.mkdir()
+        _say("1/4 sequences and patches from scikit-image's photographs")
+        _release(EVALUATED, folder / "evaluated", patches)
+        _release(CALIBRATED, folder / "calibration", patches)
+        _say(f"2/4 {source.name} converted: {', '.join(PRESETS)}")
+        files = list(_networks(source, folder))
+        _say("3/4 HPatches verification, matching and retrieval")
+        entries = _evaluate(files, folder / "evaluated" / "patches")
+        (folder / "results.json").write_text(to_json([entry.to_json() for entry in entries]))
+        (folder / "results.md").write_text(markdown(rows(entries)))
+        _say("4/4 pictures")
+        _pictures(entries, folder)
+    present(rows(entries), [], json_path=None, markdown_path=None, force=False)
+    _say(f"{out}: results.md, results.json, accuracy.png, matches.png and the networks")
+
+
+def _shipped() -> Path:
+    import descompress
+
+    path = Path(descompress.__file__).parents[1] / "weights" / "hardnet.safetensors"
+    if not path.is_file():
+        raise RequestError(f"{path} is not there: name a network with --net")
+    return path
+
+
+def _release(names: dict[str, str], folder: Path, patches: int) -> None:
+    from hpatches_eval.extraction import Extraction, extract
+    from hpatches_eval.sequences import find_sequences
+    from hpatches_eval.synthesis import write_sequence
+
+    (folder / "sequences").mkdir(parents=True)
+    for number, (sequence, photograph) in enumerate(names.items()):
+        write_sequence(_photograph(photograph), folder / "sequences" / sequence, seed=number)
+    sequences = find_sequences(folder / "sequences")
+    extract(sequences, folder / "patches", Extraction(patches))
+
+
+def _photograph(name: str) -> "np.ndarray":
+    try:
+        import skimage.data
+    except ImportError as error:
+        raise RequestError(
+            f"scikit-image cannot be imported ({error}): pip install 'descompress[demo]'"
+        ) from None
+    import cv2
+
+    image = getattr(skimage.data, name)()
+    image = image[0] if isinstance(image, tuple) else image
+    return image if image.ndim == 2 else cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)
+
+
+def _networks(source: Path, folder: Path) -> Iterator[Path]:
+    """The network itself and its variants, refitted on patches of other photographs."""
+    from ..artifacts import load, save
+    from ..calibration import calibrate_
+    from ..converter import convert
+    from ..patchfiles import read_patches
+
+    net = load(source)
+    data = read_patches(folder / "calibration" / "patches", count=1024)
+    save(net, folder / "hardnet.safetensors")
+    yield folder / "hardnet.safetensors"
+    for preset in PRESETS:
+        small = convert(net, preset)
+        calibrate_(small, net, data)
+        path = folder / f"hardnet.{preset}.safetensors"
+        save(small, path)
+        yield path
+
+
+def _evaluate(files: list[Path], root: Path) -> "list[Entry]":
+    from hpatches_eval.generation import obtain_tasks
+    from hpatches_eval.patches import PatchRelease
+    from hpatches_eval.splits import choose_split
+    from hpatches_eval.terminal import shown_progress
+
+    from ..evaluation import baseline, compare, network
+
+    release = PatchRelease(root)
+    split = choose_split(None, None, release.sequences)
+    counts = {name: release.count(name) for name in split.test}
+    contestants = [*map(network, files), baseline("rootsift")]
+    with shown_progress() as progress:
+        tasks = obtain_tasks(split, counts, release, pairs=50_000, progress=progress)
+        return compare(contestants, release, tasks, progress=progress)
+
+
+def _pictures(entries: "list[Entry]", folder: Path) -> None:
+    from hpatches_eval.sequences import ImageSequence
+
+    from ..gallery import plot_accuracy, view, write_matches
+
+    nets = [entry for entry in entries if entry.contestant.macs]
+    points = [
+        (
+            entry.contestant.name,
+            float(entry.contestant.macs or 0),
+            entry.microseconds,
+            float(entry.hpatches["summary"]["matching"]["mean"]),
+        )
+        for entry in nets
+    ]
+    plot_accuracy(points, folder / "accuracy.png")
+    sequence = ImageSequence(folder / "evaluated" / "sequences" / SHOWN)
+    views = (view(sequence.image(1)), view(sequence.image(4)))
+    named = [(e.contestant.name, e.contestant.describe) for e in nets if _shown(e.contestant.name)]
+    write_matches(named, views, sequence.homography(4), folder / "matches.png")
+
+
+def _shown(name: str) -> bool:
+    return name in ("hardnet", "hardnet.cdp5", "hardnet.depthwise")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)

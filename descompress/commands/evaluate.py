@@ -1,0 +1,92 @@
+"""`descompress eval`: networks on HPatches."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `eval`; see its help."""
+
+    nets: tuple[Path, ...]
+    patches: Path
+    baseline: tuple[str, ...]
+    split: str | None
+    splits: Path | None
+    tasks: Path | None
+    pairs: int | None
+    distance: str | None
+    json_path: str | None
+    markdown_path: str | None
+    force: bool
+
+
+@click.command()
+@click.argument("nets", metavar="NET...", type=_PATH, nargs=-1, required=True)
+@click.option("--patches", type=_PATH, required=True, metavar="ROOT", help="The patch release.")
+@click.option(
+    "--baseline",
+    multiple=True,
+    metavar="NAME",
+    help="Beside them sift, rootsift, orb or brief; may be repeated.",
+)
+@click.option(
+    "--split",
+    metavar="NAME",
+    help="a, b, c, full, illum, view, or one of --splits; all of ROOT if left out.",
+)
+@click.option("--splits", type=_PATH, metavar="FILE", help="Other splits, as JSON.")
+@click.option(
+    "--tasks",
+    type=_PATH,
+    metavar="DIR",
+    help="Where the task files are; those missing are generated and kept there.",
+)
+@click.option("--pairs", type=click.IntRange(min=10), help="Verification pairs, where generated.")
+@click.option("--distance", metavar="NAME", help="L2, L1 or Hamming; what fits if left out.")
+@click.option("--json", "json_path", metavar="OUT", help="Write the numbers; - is stdout.")
+@click.option("--markdown", "markdown_path", metavar="OUT", help="Write the table.")
+@click.option("--force", is_flag=True, help="Replace outputs that exist.")
+def evaluate(**options: object) -> None:
+    """Verification, matching and retrieval mAP of networks, with params, MACs and time.
+
+    Compression and speed are relative to the first NET. Time is from 65 x 65 grey patches to
+    descriptors, in eager PyTorch on one thread, median of interleaved rounds.
+    """
+    settings = Settings(**options)  # pyright: ignore[reportArgumentType]
+    from hpatches_eval.generation import obtain_tasks
+    from hpatches_eval.patches import PatchRelease
+    from hpatches_eval.splits import choose_split
+    from hpatches_eval.terminal import check_outputs, present, shown_progress
+
+    from ..evaluation import baseline, compare, network, rows
+
+    check_outputs((settings.json_path, settings.markdown_path), force=settings.force)
+    contestants = [network(path) for path in settings.nets]
+    contestants += [baseline(name) for name in settings.baseline]
+    release = PatchRelease(settings.patches)
+    split = choose_split(settings.split, settings.splits, release.sequences)
+    counts = {name: release.count(name) for name in split.test}
+    with shown_progress() as progress:
+        tasks = obtain_tasks(
+            split,
+            counts,
+            release,
+            folder=settings.tasks,
+            pairs=settings.pairs,
+            progress=progress,
+        )
+        entries = compare(
+            contestants, release, tasks, distance=settings.distance, progress=progress
+        )
+    present(
+        rows(entries),
+        [entry.to_json() for entry in entries],
+        json_path=settings.json_path,
+        markdown_path=settings.markdown_path,
+        force=settings.force,
+    )

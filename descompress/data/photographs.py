@@ -1,0 +1,233 @@
+"""Matching patches out of any photographs, by random homographies."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from hpatches_eval.detection import detect
+from hpatches_eval.errors import DataError
+from hpatches_eval.files import replacing
+from hpatches_eval.frames import (
+    DIFFICULTIES,
+    Jitter,
+    Pyramid,
+    circle_overlaps,
+    cut,
+    inside,
+    pyramid,
+    similarity,
+)
+
+from .photometric import Photometric
+from .sizing import SIZE
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
+FEWEST = 16  # a photograph with fewer points is left out
+VERSION = 1  # of the way points are found
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph and the points found on it.
+
+    Args:
+        points: Rows (x, y, radius, angle) as `hpatches_eval.detection.detect` gives them.
+    """
+
+    name: str
+    levels: Pyramid
+    points: Float[np.ndarray, "n 4"]
+
+
+def find_photographs(folder: str | Path) -> list[Path]:
+    """All image files below `folder`, by path.
+
+    Raises:
+        DataError: There is none.
+    """
+    folder = Path(folder)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise DataError(f"{folder}: no photographs ({', '.join(sorted(SUFFIXES))}) in this folder")
+    return paths
+
+
+def read_photographs(
+    folder: str | Path,
+    cache: str | Path | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+    workers: int = 2,
+) -> list[Photograph]:
+    """Read all photographs below `folder` that have at least 16 points.
+
+    Args:
+        cache: A folder to keep the points in; they cost about 0.1 s a photograph to find.
+        progress: Called with the photographs done and their total.
+
+    Raises:
+        DataError: There are none, or one cannot be read.
+    """
+    folder = Path(folder)
+    paths = find_photographs(folder)
+    kept = None if cache is None else Path(cache) / f"points-{_digest(folder, paths)}.h5"
+    if kept is not None and kept.is_file():
+        found: Iterator[np.ndarray] = _read_points(kept, len(paths))
+    else:
+        found = _find_points(paths, workers)
+    photographs, rows = [], []
+    for i, (path, points) in enumerate(zip(paths, found, strict=True)):
+        rows.append(points)
+        if len(points) >= FEWEST:
+            name = path.relative_to(folder).as_posix()
+            photographs.append(Photograph(name, pyramid(_read(path)), points))
+        progress(i + 1, len(paths))
+    if kept is not None and not kept.is_file():
+        _write_points(kept, rows)
+    if not photographs:
+        raise DataError(f"{folder}: no photograph has {FEWEST} points to describe")
+    return photographs
+
+
+def held_out(name: str, share: float = 0.05) -> bool:
+    """Whether the photograph or scene of this name belongs to the validation part."""
+    return hashlib.sha256(name.encode()).digest()[0] < 256 * share
+
+
+@dataclass(frozen=True)
+class HomographyPairs:
+    """Pairs of views of points on photographs, each view warped and changed at random.
+
+    One view is disturbed as much as a good detection is, the other up to a wrong one seen from
+    another side: `jitter`, the strength being drawn for each pair. Batches hold many patches of
+    few photographs, so that the closest wrong match is hard.
+
+    Args:
+        pairs: In a batch.
+        per_photograph: Points taken of one photograph.
+        jitter: The strongest affine error of the second view.
+        perspective: Largest change of scale across half a patch.
+    """
+
+    photographs: list[Photograph]
+    pairs: int = 512
+    per_photograph: int = 32
+    seed: int = 0
+    jitter: Jitter = field(default_factory=lambda: DIFFICULTIES["t"].times(1.15))
+    perspective: float = 0.15
+    photometric: Photometric = field(default_factory=Photometric)
+
+    def __call__(
+        self, step: int
+    ) -> tuple[Float[np.ndarray, "b 32 32"], Float[np.ndarray, "b 32 32"]]:
+        """The batch of this step: two arrays of grey patches in [0, 1]."""
+        rng = np.random.default_rng([self.seed, step, 1])
+        views = [self._views(photograph, point, rng) for photograph, point in self._points(rng)]
+        anchors, positives = (
+            np.stack(side).astype(np.float32) / 255 for side in zip(*views, strict=True)
+        )
+        turned = turned_alike((anchors, positives), rng)
+        first, second = (self.photometric.apply(side, rng) for side in turned)
+        return first, second
+
+    def _points(
+        self, rng: np.random.Generator
+    ) -> Iterator[tuple[Photograph, Float[np.ndarray, " 4"]]]:
+        left = self.pairs
+        while left > 0:
+            photograph = self.photographs[rng.integers(len(self.photographs))]
+            most = min(self.per_photograph, len(photograph.points), left)
+            for i in rng.permutation(len(photograph.points))[:most]:
+                yield photograph, photograph.points[i]
+            left -= most
+
+    def _views(
+        self, photograph: Photograph, point: Float[np.ndarray, " 4"], rng: np.random.Generator
+    ) -> tuple[UInt8[np.ndarray, "32 32"], UInt8[np.ndarray, "32 32"]]:
+        frame = similarity(*point.tolist())
+        strength = float(rng.uniform(0, 1))
+        weak = partial(self.jitter.times(0.25 * rng.uniform(0, 1)).draw, rng)
+        strong = partial(self._disturbance, strength, rng)
+        first, second = (_fitting(photograph.levels, frame, draw) for draw in (weak, strong))
+        return cut(photograph.levels, first, SIZE), cut(photograph.levels, second, SIZE)
+
+    def _disturbance(self, strength: float, rng: np.random.Generator) -> Float[np.ndarray, "3 3"]:
+        matrix = self.jitter.times(strength).draw(rng)
+        matrix[2, :2] = rng.uniform(-1, 1, 2) * self.perspective * strength
+        return matrix
+
+
+def turned_alike(
+    sides: tuple[np.ndarray, np.ndarray], rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both patches of a pair turned by the same multiple of 90 degrees, half mirrored too."""
+    first, second = (side.copy() for side in sides)
+    turns, mirrored = rng.integers(0, 4, len(first)), rng.random(len(first)) < 0.5
+    for side in (first, second):
+        for turn in range(1, 4):
+            side[turns == turn] = np.rot90(side[turns == turn], turn, (1, 2))
+        side[mirrored] = side[mirrored][:, :, ::-1]
+    return first, second
+
+
+def _fitting(
+    levels: Pyramid, frame: Float[np.ndarray, "3 3"], draw: Callable[[], Float[np.ndarray, "3 3"]]
+) -> Float[np.ndarray, "3 3"]:
+    """The frame disturbed, still on the photograph; undisturbed where no draw is."""
+    views = (frame @ draw() for _ in range(5))
+    return next((view for view in views if inside(view, levels.shape)), frame)
+
+
+def _read(path: Path) -> UInt8[np.ndarray, "h w"]:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise DataError(f"{path}: cannot be read as an image")
+    return np.asarray(image, dtype=np.uint8)
+
+
+def _points_of(path: Path) -> Float[np.ndarray, "n 4"]:
+    """Points no two of which share more than half of their regions, strong and weak alike."""
+    points = detect(_read(path), most=400)
+    kept = np.empty((0, 4))
+    for point in np.random.default_rng(0).permutation(points):
+        if not (circle_overlaps(point[:3].tolist(), kept[:, :3]) > 0.5).any():
+            kept = np.vstack([kept, point])
+    return kept
+
+
+def _find_points(paths: list[Path], workers: int) -> Iterator[Float[np.ndarray, "n 4"]]:
+    cv2.setNumThreads(1)  # OpenCV's threads do not survive the fork of a worker
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(_points_of, paths, chunksize=4)
+
+
+def _digest(folder: Path, paths: list[Path]) -> str:
+    digest = hashlib.sha256(f"points {VERSION}".encode())
+    for path in paths:
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _read_points(path: Path, count: int) -> Iterator[Float[np.ndarray, "n 4"]]:
+    try:
+        with h5py.File(path) as file:
+            points, ends = np.asarray(file["points"]), np.asarray(file["ends"])
+    except (OSError, KeyError) as error:
+        raise DataError(f"{path}: not a cache of points; delete it ({error})") from None
+    if len(ends) != count or (count and ends[-1] != len(points)):
+        raise DataError(f"{path}: the cache does not fit the photographs; delete it")
+    yield from np.split(points, ends[:-1])
+
+
+def _write_points(path: Path, rows: list[np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as new, h5py.File(new, "w") as file:
+        file["points"] = np.concatenate(rows)
+        file["ends"] = np.cumsum([len(points) for points in rows])

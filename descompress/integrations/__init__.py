@@ -1,0 +1,1 @@
+"""Our networks inside other people's pipelines. Each module needs the package it is named after."""

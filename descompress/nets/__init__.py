@@ -1,0 +1,95 @@
+"""What is compressed: the networks, by name."""
+
+import inspect
+from dataclasses import replace
+from reprlib import repr as brief
+from typing import Any, get_args
+
+import torch
+
+from ..errors import SpecError
+from ..spec import Spec
+from .base import Channels, Net, PatchNet
+from .desdis import DesDis
+from .l2net import L2Net
+from .superpoint import DenseMaps, SuperPoint
+from .tfeat import TFeat
+
+NETS: dict[str, type[Net]] = {
+    "l2net": L2Net,
+    "tfeat": TFeat,
+    "desdis": DesDis,
+    "superpoint": SuperPoint,
+}
+LARGEST = 65_536  # of any number among the arguments: far above every use, far below overflow
+
+
+def build(spec: Spec | str) -> Net:
+    """The network of `spec`, with fresh weights and in train mode; its own spec has no gaps.
+
+    Args:
+        spec: A spec, or the name of a network with all its defaults.
+
+    Raises:
+        SpecError: A network, argument, layer or method that does not exist or does not fit.
+    """
+    spec = Spec(spec) if isinstance(spec, str) else spec
+    if spec.net not in NETS:
+        raise SpecError(f"unknown network {spec.net!r}; there are {', '.join(NETS)}")
+    args = _complete(spec)
+    net = NETS[spec.net](**args)
+    methods = {}
+    for name, method in spec.layers.items():
+        conv = net.conv(name)
+        if not method.explicit:
+            raise SpecError(f"{name}: {method} reads trained weights: use convert instead")
+        methods[name] = method.resolve(conv)
+        net.set_submodule(name, methods[name].layer(conv))
+    net.spec = replace(spec, args=args, layers=methods)
+    if not any(parameter.is_meta for parameter in net.parameters()):
+        with torch.no_grad():
+            net.initialise_()
+    return net
+
+
+def _complete(spec: Spec) -> dict[str, Any]:
+    """The arguments of `spec` with all defaults spelt out: a later default changes no file."""
+    parameters = inspect.signature(NETS[spec.net]).parameters
+    if unknown := sorted(spec.args.keys() - parameters.keys()):
+        known = ", ".join(parameters)
+        raise SpecError(f"{spec.net} has no argument {unknown[0]!r}; it has {known}")
+    for name, value in spec.args.items():
+        _check(f"{spec.net}: {name}", value, parameters[name])
+    return {name: parameter.default for name, parameter in parameters.items()} | dict(spec.args)
+
+
+def _check(what: str, value: Any, parameter: inspect.Parameter) -> None:
+    if not _alike(value, parameter.default):
+        raise SpecError(
+            f"{what} must be like its default {parameter.default!r}, not {brief(value)}"
+        )
+    choices = get_args(parameter.annotation) if isinstance(value, str) else ()
+    if choices and value not in choices:
+        raise SpecError(f"{what} must be one of {', '.join(choices)}, not {brief(value)}")
+
+
+def _alike(value: Any, default: Any) -> bool:
+    if type(value) is not type(default):
+        return False
+    if isinstance(default, tuple):
+        return len(value) == len(default) and all(map(_alike, value, default))
+    return not isinstance(value, int) or isinstance(value, bool) or 1 <= value <= LARGEST
+
+
+__all__ = [
+    "NETS",
+    "Channels",
+    "DenseMaps",
+    "DesDis",
+    "L2Net",
+    "Net",
+    "PatchNet",
+    "SuperPoint",
+    "TFeat",
+    "build",
+]

@@ -1,0 +1,62 @@
+"""DesDis: four small strided convolutions and a 4 x 4 one.
+
+Source: Y. Liu, J. Dong, "DesDis: descriptor distillation for efficient and robust local feature
+description", arXiv 2209.11795; the published state dicts.
+"""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from .base import Channels, PatchNet, instance_normalised, unit_rows
+
+LENGTH = 128  # of the descriptor
+
+
+class DesDis(PatchNet):
+    """Describe grey 32 x 32 patches by unit vectors.
+
+    Args:
+        dim: Channels after the first layer; the next ones have 2, 4 and 4 times as many. 8, 16, 24
+            and 32 are published.
+    """
+
+    def __init__(self, dim: int = 32) -> None:
+        super().__init__()
+        self.layer1 = nn.Sequential(nn.Identity(), *_block(1, dim, stride=2))
+        self.layer2 = nn.Sequential(*_block(dim, 2 * dim, stride=2))
+        self.layer3 = nn.Sequential(
+            *_block(2 * dim, 4 * dim, stride=2), *_block(4 * dim, 4 * dim, stride=1)
+        )
+        last = nn.Conv2d(4 * dim, LENGTH, 4)
+        self.desc = nn.Sequential(nn.Dropout(0.1), last, nn.BatchNorm2d(LENGTH, affine=False))
+
+    def channels(self) -> list[Channels]:
+        """The outputs of the first four layers; all follow from `dim`."""
+        return [
+            Channels("layer1.1", "layer1.2", ("layer2.0",)),
+            Channels("layer2.0", "layer2.1", ("layer3.0",)),
+            Channels("layer3.0", "layer3.1", ("layer3.3",)),
+            Channels("layer3.3", "layer3.4", ("desc.1",)),
+        ]
+
+    def layer_numbers(self) -> dict[str, str]:
+        """Numbers "1" to "5", from the input on."""
+        names = ("layer1.1", "layer2.0", "layer3.0", "layer3.3", "desc.1")
+        return {str(i + 1): name for i, name in enumerate(names)}
+
+    def forward(self, patches: Tensor) -> Float[Tensor, "b d"]:
+        """Descriptors of length 1.
+
+        Args:
+            patches: (b, 1, 32, 32) floats, grey. The unit matters only where contrast is very low.
+
+        Raises:
+            InputError: Another shape or type; or, in eval mode, NaN or infinity.
+        """
+        x = self._to_weights(instance_normalised(self._prepared(patches)))
+        return unit_rows(self.desc(self.layer3(self.layer2(self.layer1(x)))).flatten(1))
+
+
+def _block(c: int, n: int, stride: int) -> list[nn.Module]:
+    conv = nn.Conv2d(c, n, 3, stride, 1, bias=False)
+    return [conv, nn.BatchNorm2d(n, affine=False), nn.ReLU()]

@@ -1,0 +1,113 @@
+"""SuperPoint's dense maps; keypoints are found in them elsewhere.
+
+Source: D. DeTone, T. Malisiewicz, A. Rabinovich, "SuperPoint", CVPR workshops 2018.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+
+from ..errors import InputError
+from .base import Channels, Net, unit_rows
+
+CELL = 8  # pixels of the image on a side of one cell of the maps
+BINS = CELL * CELL + 1  # a place for each pixel of the cell, and "no keypoint"
+ENCODER: tuple[str, ...] = ("1a", "1b", "2a", "2b", "3a", "3b", "4a", "4b")
+NUMBERED: tuple[str, ...] = (*ENCODER, "Pa", "Da", "Pb", "Db")
+POOLED = ("1b", "2b", "3b")
+
+
+class DenseMaps(NamedTuple):
+    """What SuperPoint says of every 8 x 8 cell of an image.
+
+    logits: Detector scores before the softmax; bin 8 y + x is pixel (x, y) of the cell, the last
+        one "no keypoint".
+    descriptors: Unit vectors along the channels.
+    """
+
+    logits: Float[Tensor, "b 65 h w"]
+    descriptors: Float[Tensor, "b d h w"]
+
+
+class SuperPoint(Net):
+    """Score and describe every 8 x 8 cell of grey images.
+
+    Args:
+        widths: Output channels of conv1a, 1b, 2a, 2b, 3a, 3b, 4a, 4b, Pa and Da.
+        dim: Length of the descriptors.
+        batch_norm: Whether batch norm stands between these convolutions and their ReLU; the
+            published network has none.
+    """
+
+    input_shape = (1, None, None)
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (64, 64, 64, 64, 128, 128, 128, 128, 256, 256),
+        dim: int = 256,
+        *,
+        batch_norm: bool = False,
+    ) -> None:
+        super().__init__()
+        out = dict(zip(NUMBERED, (*widths, BINS, dim), strict=True))
+        for name, reads in _inputs().items():
+            kernel = 1 if name in ("Pb", "Db") else 3
+            conv = nn.Conv2d(out[reads] if reads else 1, out[name], kernel, padding=kernel // 2)
+            self.add_module(f"conv{name}", conv)
+            if batch_norm and kernel == 3:
+                self.add_module(f"norm{name}", nn.BatchNorm2d(out[name]))
+        self.batch_norm = batch_norm
+        self.relu, self.pool = nn.ReLU(), nn.MaxPool2d(2)
+
+    def channels(self) -> list[Channels]:
+        """The outputs of all layers but the two last; both heads read those of conv4b."""
+        inputs = _inputs()
+        return [
+            Channels(
+                f"conv{name}",
+                f"norm{name}" if self.batch_norm else None,
+                tuple(f"conv{reader}" for reader in inputs if inputs[reader] == name),
+                ("widths", i),
+            )
+            for i, name in enumerate(NUMBERED[:-2])
+        ]
+
+    def layer_numbers(self) -> dict[str, str]:
+        """Numbers "1" to "8" are the encoder, then Pa, Da, Pb, Db."""
+        return {str(i + 1): f"conv{name}" for i, name in enumerate(NUMBERED)}
+
+    def forward(self, images: Tensor) -> DenseMaps:
+        """The maps of images whose sides are multiples of 8.
+
+        Args:
+            images: (b, 1, h, w) floats, grey, in [0, 1].
+
+        Raises:
+            InputError: Another shape or type; or, in eval mode, NaN or infinity.
+        """
+        x = _whole_cells(self._checked(images)).to(next(self.parameters()).dtype)
+        for name in ENCODER:
+            x = self._block(name, x)
+            x = self.pool(x) if name in POOLED else x
+        logits = self.get_submodule("convPb")(self._block("Pa", x))
+        descriptors = self.get_submodule("convDb")(self._block("Da", x))
+        return DenseMaps(logits, unit_rows(descriptors))
+
+    def _block(self, name: str, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n h w"]:
+        x = self.get_submodule(f"conv{name}")(x)
+        return self.relu(self.get_submodule(f"norm{name}")(x) if self.batch_norm else x)
+
+
+def _inputs() -> dict[str, str | None]:
+    """The layer each layer reads; the first reads the image."""
+    chain: dict[str, str | None] = dict(zip(ENCODER, (None, *ENCODER[:-1]), strict=True))
+    return chain | {"Pa": "4b", "Da": "4b", "Pb": "Pa", "Db": "Da"}
+
+
+def _whole_cells(images: Shaped[Tensor, "..."]) -> Shaped[Tensor, "..."]:
+    height, width = images.shape[-2:]
+    if height % CELL or width % CELL or not height * width:
+        raise InputError(f"image sides must be multiples of {CELL}, not {height} x {width}")
+    return images

@@ -1,0 +1,115 @@
+"""Patches and images to calibrate a network with, from whatever files hold them."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from hpatches_eval.patches import TYPES, PatchRelease
+
+from .errors import FileError
+
+SIDE = 32
+STRIPS = 64  # of a patch release that are looked at
+IMAGE_SIZE = (240, 320)
+
+
+def read_patches(path: str | Path, count: int = 4096, seed: int = 0) -> Tensor:
+    """Up to `count` patches, (n, 1, 32, 32), drawn at random; larger ones are scaled down.
+
+    Args:
+        path: A patch release of HPatches' layout, a folder of PNG strips (columns of square
+            patches), or an .npy file of (n, s, s) or (n, 1, s, s) numbers.
+
+    Raises:
+        FileError: It is none of these.
+        DataError: It is a patch release, and a damaged one.
+    """
+    path, draw = Path(path), np.random.default_rng(seed)
+    if path.suffix == ".npy":
+        patches = [_array(path)]
+    elif any(path.glob("*/ref.png")):
+        patches = _release(path, draw)
+    else:
+        patches = [_strip(file) for file in _images(path, ("*.png",))]
+    quota = -(-count // len(patches))
+    drawn = [p[np.sort(draw.permutation(len(p))[:quota])] for p in patches]
+    return torch.from_numpy(np.concatenate([_scaled(p, path) for p in drawn]))[:count, None]
+
+
+def read_images(path: str | Path, count: int = 16) -> Tensor:
+    """The middles of the first `count` images of a folder, (n, 1, 240, 320), grey in [0, 1].
+
+    Raises:
+        FileError: There are none, or one is smaller.
+    """
+    files = _images(Path(path), ("*.png", "*.jpg", "*.jpeg", "*.ppm"))[:count]
+    return torch.from_numpy(np.stack([_middle(file) for file in files]))[:, None].float() / 255
+
+
+def _images(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
+    files = sorted(file for pattern in patterns for file in folder.glob(pattern))
+    if not files:
+        raise FileError(f"{folder}: holds none of {', '.join(patterns)}")
+    return files
+
+
+def _release(path: Path, draw: np.random.Generator) -> list[UInt8[np.ndarray, "n 65 65"]]:
+    release = PatchRelease(path)
+    strips = [(sequence, kind) for sequence in release.sequences for kind in TYPES]
+    chosen = draw.permutation(len(strips))[:STRIPS]
+    return [release.strip(*strips[i]) for i in sorted(chosen)]
+
+
+def _array(path: Path) -> np.ndarray:
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise FileError(f"{path}: not an .npy file of numbers") from error
+    array = array[:, 0] if array.ndim == 4 and array.shape[1] == 1 else array
+    if array.ndim != 3 or not len(array) or array.dtype.kind not in "uif":
+        raise FileError(
+            f"{path}: holds {array.dtype} of shape {array.shape}, not (n, side, side) patches"
+        )
+    return array
+
+
+def _grey(file: Path) -> UInt8[np.ndarray, "h w"]:
+    import cv2
+
+    pixels = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise FileError(f"{file}: not an image")
+    return np.asarray(pixels, np.uint8)
+
+
+def _strip(file: Path) -> UInt8[np.ndarray, "n s s"]:
+    pixels = _grey(file)
+    height, width = pixels.shape
+    if height % width:
+        raise FileError(f"{file}: {width} x {height} pixels are no column of square patches")
+    return pixels.reshape(-1, width, width)
+
+
+def _middle(file: Path) -> UInt8[np.ndarray, "240 320"]:
+    pixels = _grey(file)
+    (height, width), (h, w) = pixels.shape, IMAGE_SIZE
+    if height < h or width < w:
+        raise FileError(f"{file}: {width} x {height} pixels are fewer than {w} x {h}")
+    top, left = (height - h) // 2, (width - w) // 2
+    return pixels[top : top + h, left : left + w]
+
+
+def _scaled(patches: np.ndarray, path: Path) -> np.ndarray:
+    import cv2
+
+    side = patches.shape[-1]
+    if patches.shape[-2] != side or side < SIDE:
+        raise FileError(f"{path}: patches of {side} x {patches.shape[-2]}, not of 32 x 32 or more")
+    plain = patches if patches.dtype == np.uint8 else patches.astype(np.float32)
+    if side == SIDE:
+        return np.ascontiguousarray(plain)
+    size = (SIDE, SIDE)
+    return np.stack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in plain])

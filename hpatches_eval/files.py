@@ -1,0 +1,63 @@
+"""Outputs that are either whole or not there."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import OutputError
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Check that `path` may be written.
+
+    Raises:
+        OutputError: It exists and `force` is not set, it is no file or folder (a device, a pipe),
+            or its folder is missing.
+    """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OutputError(f"{path}: neither a file nor a folder; it is never replaced")
+    if path.exists() and not force:
+        raise OutputError(f"{path}: exists already; --force replaces it")
+    if not path.parent.is_dir():
+        raise OutputError(f"{path}: there is no folder {path.parent}; make it first")
+
+
+@contextmanager
+def replacing(path: str | Path, *, force: bool = False) -> Iterator[Path]:
+    """Give a path beside `path` to write to; it takes its place when the block ends well.
+
+    The block may write a file or make a folder there. If it raises, nothing is left behind and
+    what stood at `path` is untouched.
+
+    Args:
+        force: Replace what is there.
+
+    Raises:
+        OutputError: See `refuse_existing`; or the disk is full, or the place is not writable.
+    """
+    path = Path(path)
+    refuse_existing(path, force=force)
+    try:
+        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
+    try:
+        yield holder / path.name
+        _move(holder, path)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
+    finally:
+        shutil.rmtree(holder, ignore_errors=True)
+
+
+def _move(holder: Path, path: Path) -> None:
+    new = holder / path.name
+    if new.is_file():
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+    elif path.is_dir():
+        path.rename(holder / "old")
+    new.replace(path)

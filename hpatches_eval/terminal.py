@@ -1,0 +1,103 @@
+"""What commands show and write: progress, tables, result files."""
+
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .files import refuse_existing, replacing
+from .progress import Progress
+from .report import Row, markdown, table
+
+_EVERY = 10.0  # seconds between two lines of progress where no bar can be drawn
+_WIDTH = 160  # of tables that go into a file or a pipe
+
+
+@contextmanager
+def shown_progress() -> Iterator[Progress]:
+    """Progress on the terminal's stderr as bars; as a few plain lines where it is no terminal."""
+    if not sys.stderr.isatty():
+        yield _Lines()
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bars
+
+    layout = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
+    with Bars(*layout, TimeElapsedColumn(), console=Console(stderr=True)) as bars:
+        stages: dict[str, Any] = {}
+
+        def show(stage: str, done: int, total: int) -> None:
+            if stage not in stages:
+                stages[stage] = bars.add_task(stage, total=total)
+            bars.update(stages[stage], completed=done, total=total)
+
+        yield show
+
+
+class _Lines:
+    """A line when a stage ends, and now and then before."""
+
+    def __init__(self) -> None:
+        self.begun: dict[str, float] = {}
+        self.last = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        now = time.monotonic()
+        begin = self.begun.setdefault(stage, now)
+        if done == total or now - self.last > _EVERY:
+            self.last = now
+            click.echo(f"{stage}: {done} of {total}, {now - begin:.0f} s", err=True)
+
+
+def check_outputs(paths: Sequence[str | None], *, force: bool) -> None:
+    """Refuse outputs that exist before the work is done; `-` and None are none.
+
+    Raises:
+        OutputError: One exists, or its folder does not.
+    """
+    for path in paths:
+        if path not in (None, "-"):
+            refuse_existing(Path(path), force=force)
+
+
+def present(
+    rows: Sequence[Row],
+    results: Any,
+    *,
+    json_path: str | None,
+    markdown_path: str | None,
+    force: bool,
+) -> None:
+    """Write what was asked for, and print the table unless stdout is for the JSON.
+
+    Args:
+        results: What the JSON file holds.
+        json_path: A file, or `-` for stdout.
+        markdown_path: A file.
+    """
+    if json_path == "-":
+        click.echo(to_json(results), nl=False)
+    elif json_path:
+        _write(json_path, to_json(results), force=force)
+    if markdown_path:
+        _write(markdown_path, markdown(rows), force=force)
+    if json_path != "-":
+        from rich.console import Console
+
+        Console(width=None if sys.stdout.isatty() else _WIDTH).print(table(rows))
+
+
+def to_json(results: Any) -> str:
+    """Results as a JSON text."""
+    return json.dumps(results, indent=1, allow_nan=False) + "\n"
+
+
+def _write(path: str, text: str, *, force: bool) -> None:
+    with replacing(path, force=force) as new:
+        new.write_text(text, encoding="utf-8")

@@ -1,0 +1,280 @@
+"""Networks that describe patches, against kornia's on the same weights."""
+
+import subprocess
+import sys
+
+import kornia
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from descompress.errors import InputError, SpecError
+from descompress.nets import NETS, PatchNet, build
+from descompress.spec import Spec
+
+PATCH_NETS = [name for name, kind in NETS.items() if issubclass(kind, PatchNet)]
+UNITS = [1.0, 255.0]
+
+
+def with_random_statistics(net: nn.Module) -> nn.Module:
+    torch.manual_seed(1)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean.normal_()
+            module.running_var.uniform_(0.5, 2)
+    return net.eval()
+
+
+def close_to_1e_6(ours: torch.Tensor, reference: torch.Tensor) -> None:
+    torch.testing.assert_close(ours, reference, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_agrees_with_kornias_hardnet(unit):
+    reference = with_random_statistics(kornia.feature.HardNet(pretrained=False))
+    ours = build("l2net").eval()
+    ours.load_state_dict(reference.state_dict())
+    patches = unit * torch.rand(32, 1, 32, 32)
+    close_to_1e_6(ours(patches), reference(patches))
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_agrees_with_kornias_sosnet(unit):
+    reference = with_random_statistics(kornia.feature.SOSNet(pretrained=False))
+    ours = build(Spec("l2net", {"input_norm": "instance"})).eval()
+    state = reference.layers.state_dict()
+    renamed = {
+        f"{int(i) - 1}.{key}": t for name, t in state.items() for i, key in [name.split(".")]
+    }
+    ours.features.load_state_dict(renamed)
+    patches = unit * torch.rand(32, 1, 32, 32)
+    close_to_1e_6(ours(patches), reference(patches))
+
+
+def test_agrees_with_sosnet_where_its_epsilon_shows():
+    reference = kornia.feature.SOSNet(pretrained=False).eval()
+    ours = build(Spec("l2net", {"input_norm": "instance"})).eval()
+    flat = torch.full((2, 1, 32, 32), 0.5)  # all features are zero, and its 1e-10 decides
+    close_to_1e_6(ours(flat), reference(flat))
+
+
+@pytest.mark.parametrize("unit", UNITS)
+def test_agrees_with_kornias_tfeat(unit):
+    reference = kornia.feature.TFeat(pretrained=False).eval()
+    ours = build("tfeat").eval()
+    ours.load_state_dict(reference.state_dict())  # in the published shape
+    patches = unit * torch.rand(32, 1, 32, 32)
+    close_to_1e_6(ours(patches), reference(patches))
+
+
+def test_tfeat_of_unit_length_is_tfeat_scaled():
+    ours, unit = build("tfeat").eval(), build(Spec("tfeat", {"output": "unit"})).eval()
+    unit.load_state_dict(ours.state_dict())
+    patches = torch.rand(4, 1, 32, 32)
+    torch.testing.assert_close(unit(patches), nn.functional.normalize(ours(patches)))
+
+
+def test_desdis_is_what_its_description_says():
+    net = with_random_statistics(build(Spec("desdis", {"dim": 8})))
+    reference = nn.Sequential(nn.InstanceNorm2d(1), *list(net.layer1)[1:], *net.layer2)
+    reference.extend([*net.layer3, *net.desc]).eval()
+    patches = torch.rand(8, 1, 32, 32)
+    close_to_1e_6(net(patches), nn.functional.normalize(reference(patches).flatten(1)))
+    shapes = [tuple(m.weight.shape) for m in net.modules() if isinstance(m, nn.Conv2d)]
+    assert shapes == [(8, 1, 3, 3), (16, 8, 3, 3), (32, 16, 3, 3), (32, 32, 3, 3), (128, 32, 4, 4)]
+
+
+# DesDis and HardNet: their papers; TFeat: 49*32+32 + 36*32*64+64 + 4096*128+128.
+@pytest.mark.parametrize(
+    ("name", "args", "params"),
+    [
+        ("l2net", {}, 1_334_560),
+        ("tfeat", {}, 599_808),
+        ("desdis", {"dim": 8}, 80_712),
+        ("desdis", {"dim": 16}, 191_248),
+        ("desdis", {"dim": 24}, 331_736),
+        ("desdis", {"dim": 32}, 502_176),
+    ],
+)
+def test_parameters_are_the_published_ones(name, args, params):
+    assert sum(p.numel() for p in build(Spec(name, args)).parameters()) == params
+
+
+@pytest.mark.parametrize("name", ["l2net", "desdis"])
+@settings(max_examples=10)
+@given(seed=st.integers(0, 999), unit=st.sampled_from([1e-2, 1.0, 255.0]))
+def test_descriptors_have_length_1(name, seed, unit):
+    torch.manual_seed(seed)
+    lengths = build(name).eval()(unit * torch.rand(3, 1, 32, 32)).norm(dim=1)
+    torch.testing.assert_close(lengths, torch.ones(3))
+
+
+@settings(max_examples=20)
+@given(gain=st.floats(0.1, 300), offset=st.floats(-100, 100), seed=st.integers(0, 99))
+def test_l2net_does_not_see_brightness_and_contrast(gain, offset, seed):
+    torch.manual_seed(seed)
+    net = build("l2net").eval()
+    patches = torch.rand(3, 1, 32, 32, dtype=torch.float64)
+    torch.testing.assert_close(net(gain * patches + offset), net(patches), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("name", PATCH_NETS)
+@pytest.mark.parametrize("grey", [0.0, 0.1, 127.0, 255.0])
+def test_constant_patches_have_finite_descriptors(name, grey):
+    net = with_random_statistics(build(name))
+    assert net(torch.full((2, 1, 32, 32), grey)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", PATCH_NETS)
+def test_an_empty_batch_gives_no_descriptors(name):
+    assert build(name).eval()(torch.zeros(0, 1, 32, 32)).shape == (0, 128)
+
+
+@pytest.mark.parametrize("name", PATCH_NETS)
+@pytest.mark.parametrize(
+    ("patches", "message"),
+    [
+        (torch.rand(2, 1, 64, 64), r"input must be \(batch, 1, 32, 32\), not \(2, 1, 64, 64\)"),
+        (torch.rand(2, 3, 32, 32), "input must be"),
+        (torch.rand(2, 32, 32), "input must be"),
+        (torch.rand(32, 32), "input must be"),
+        (torch.zeros(2, 1, 32, 32, dtype=torch.uint8), r"torch\.uint8 input: convert it to float"),
+    ],
+    ids=["64 x 64", "colour", "no channel", "no batch", "integers"],
+)
+def test_another_input_is_refused_in_train_and_eval_mode(name, patches, message):
+    net = build(name)
+    for mode in (net.train(), net.eval()):
+        with pytest.raises(InputError, match=message):
+            mode(patches)
+
+
+@pytest.mark.parametrize("name", PATCH_NETS)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_nan_is_refused_with_its_place_in_the_batch(name, value):
+    patches = torch.rand(4, 1, 32, 32)
+    patches[2, 0, 5, 7] = value
+    with pytest.raises(InputError, match="input 2 of the batch of 4 holds NaN or infinity"):
+        build(name).eval()(patches)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_patches_of_any_float_type_are_described(dtype):
+    net, patches = build("l2net").eval(), torch.randint(0, 256, (3, 1, 32, 32))
+    torch.testing.assert_close(net(patches.to(dtype)), net(patches.float()), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", PATCH_NETS)
+def test_descriptors_in_mixed_precision_are_near(name):
+    net, patches = build(name).eval(), torch.rand(3, 1, 32, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = net(patches)
+    torch.testing.assert_close(mixed.float(), net(patches), atol=0.03, rtol=0)
+
+
+def test_networks_compile_into_one_graph():
+    # In a process of its own: the type checks of the tests are no part of the graph.
+    program = """
+import torch
+from descompress.nets import NETS, build
+for name in NETS:
+    net, x = build(name).eval(), torch.rand(2, 1, 32, 32)
+    compiled = torch.compile(net, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(x), net(x))
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_training_takes_no_gradient_through_mean_and_deviation():
+    net = build("l2net").eval()
+    patches = torch.rand(2, 1, 32, 32, requires_grad=True)
+    reference = kornia.feature.HardNet(pretrained=False).eval()
+    reference.load_state_dict(net.state_dict())
+    ours = torch.autograd.grad(net(patches)[:, 0].sum(), patches)[0]
+    theirs = torch.autograd.grad(reference(patches)[:, 0].sum(), patches)[0]
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+
+
+def test_fresh_l2net_weights_are_orthogonal_of_gain_0_6():
+    weight = build("l2net").conv("features.15").weight.detach().flatten(1)
+    torch.testing.assert_close(weight @ weight.T, 0.36 * torch.eye(128), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", PATCH_NETS)
+def test_kornia_finds_the_patch_size(name):
+    assert build(name).patch_size == 32
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_channels_name_who_writes_normalises_and_reads_them(name):
+    args = {"batch_norm": True} if name == "superpoint" else {}
+    net = build(Spec(name, args)).eval()
+    for group in net.channels():
+        width = net.conv(group.conv).out_channels
+        assert all(net.conv(reader).in_channels == width for reader in group.readers)
+        assert group.norm is None or net.get_submodule(group.norm).num_features == width
+        if group.arg:
+            argument, index = group.arg
+            assert net.spec.args[argument][index] == width
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_dead_channels_are_seen_by_their_readers_only(name):
+    net = build(name).eval()
+    x = torch.rand(1, 1, 32, 32)
+    for group in net.channels():
+        with torch.no_grad():
+            net.conv(group.conv).weight[0] = torch.randn_like(net.conv(group.conv).weight[0])
+            for reader in group.readers:
+                net.conv(reader).weight[:, 0] = 0
+        before = net(x)
+        with torch.no_grad():
+            net.conv(group.conv).weight[0] *= 100
+        torch.testing.assert_close(net(x), before)
+
+
+@pytest.mark.parametrize(
+    ("name", "numbers"), [("l2net", 7), ("tfeat", 3), ("desdis", 5), ("superpoint", 12)]
+)
+def test_layer_numbers_name_all_convolutions(name, numbers):
+    net = build(name)
+    assert list(net.layer_numbers()) == [str(i + 1) for i in range(numbers)]
+    convs = [n for n, m in net.named_modules() if isinstance(m, nn.Conv2d)]
+    assert sorted(net.layer_numbers().values()) == sorted(convs)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (Spec("resnet"), "unknown network 'resnet'; there are l2net, tfeat, desdis, superpoint"),
+        (Spec("l2net", {"depth": 3}), "l2net has no argument 'depth'; it has widths, dim"),
+        (Spec("l2net", {"dim": "64"}), "dim must be like its default 128, not '64'"),
+        (Spec("l2net", {"dim": 64.0}), "dim must be like"),
+        (Spec("l2net", {"dim": True}), "dim must be like"),
+        (Spec("l2net", {"dim": 0}), "dim must be like"),
+        (Spec("l2net", {"dim": 10**12}), "dim must be like"),
+        (Spec("l2net", {"widths": [32, 32]}), "widths must be like its default"),
+        (Spec("l2net", {"widths": [32, 32, 64, 64, 128, "x"]}), "widths must be like"),
+        (Spec("l2net", {"input_norm": "none"}), "input_norm must be one of standard, instance"),
+        (Spec("tfeat", {"output": "sign"}), "output must be one of tanh, unit"),
+        (Spec("superpoint", {"batch_norm": 1}), "batch_norm must be like its default False"),
+    ],
+    ids=str,
+)
+def test_a_spec_that_does_not_fit_says_what_would(spec, message):
+    with pytest.raises(SpecError, match=message):
+        build(spec)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_spec_of_a_network_spells_out_all_defaults(name):
+    net = build(name)
+    assert build(net.spec).spec == net.spec
+    assert net.spec.args.keys() >= {"desdis": {"dim"}}.get(name, {"widths", "dim"})
+
+
+def test_asking_for_a_convolution_that_is_none_names_those_there_are():
+    with pytest.raises(SpecError, match=r"'conv1a' is none of the convolutions features\.0, "):
+        build("l2net").conv("conv1a")

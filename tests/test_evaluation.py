@@ -1,0 +1,158 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+import descompress
+from descompress.cli import main
+from descompress.clock import on_threads
+from descompress.description import describe
+from descompress.spec import Spec
+from hpatches_eval.cli import main as hpatches
+
+SMALL = Spec("l2net", {"widths": (4, 4, 8, 8, 8, 8), "dim": 16})
+
+
+@pytest.fixture(scope="module")
+def nets(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("nets")
+    torch.manual_seed(0)
+    net = descompress.build(SMALL)
+    descompress.save(net, folder / "small.safetensors")
+    descompress.save(descompress.convert(net, "depthwise"), folder / "dw.safetensors")
+    return [folder / "small.safetensors", folder / "dw.safetensors"]
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory) -> Path:
+    """Two sequences of 40 patches: noise that gets more and more of other noise."""
+    import cv2
+
+    root, rng = tmp_path_factory.mktemp("release"), np.random.default_rng(0)
+    for name in ("i_one", "v_two"):
+        (root / name).mkdir()
+        patches = rng.random((40, 65, 65))
+        for kind in ("ref", *(f"{d}{k}" for d in "eht" for k in range(1, 6))):
+            share = {"r": 0.0, "e": 0.2, "h": 0.4, "t": 0.6}[kind[0]]
+            mixed = (1 - share) * patches + share * rng.random(patches.shape)
+            strip = (mixed * 255).astype(np.uint8).reshape(-1, 65)
+            cv2.imwrite(str(root / name / f"{kind}.png"), strip)
+    return root
+
+
+def run(*args: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(main, [str(a) for a in args])
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_networks_and_baselines_are_listed_with_what_they_cost(nets, release, tmp_path):
+    out, table = tmp_path / "r.json", tmp_path / "t.md"
+    status, shown, errors = run(
+        *("eval", *nets, "--patches", release, "--baseline", "sift", "--pairs", 500),
+        *("--json", out, "--markdown", table),
+    )
+    assert status == 0, errors
+    entries = json.loads(out.read_text())
+    assert [e["file"] for e in entries] == [*map(str, nets), None]
+    net = descompress.load(nets[1])
+    assert (entries[1]["params"], entries[1]["macs"]) == (
+        descompress.cost(net).params,
+        descompress.cost(net).macs,
+    )
+    for entry in entries:
+        assert set("eht") <= entry["hpatches"]["matching"].keys()
+        assert entry["microseconds_per_patch"]["median"] > 0
+    for text in (shown, table.read_text()):
+        assert "small" in text
+        assert "sift" in text
+        assert "compression" in text
+
+
+def test_a_network_is_evaluated_as_its_descriptors_are(nets, release, tmp_path):
+    """What `eval` says of a network is what the evaluator says of its descriptors in files."""
+    net, folder = descompress.load(nets[0]), tmp_path / "descriptors"
+    import cv2
+
+    for strip in release.glob("*/*.png"):
+        patches = cv2.imread(str(strip), 0).reshape(-1, 65, 65)
+        target = folder / strip.parent.name / f"{strip.stem}.csv"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        np.savetxt(target, describe(net, patches), delimiter=",", fmt="%.9g")
+    tasks = tmp_path / "tasks"
+    assert (
+        run(
+            *("eval", nets[0], "--patches", release, "--pairs", 500, "--tasks", tasks),
+            *("--json", tmp_path / "a.json"),
+        )[0]
+        == 0
+    )
+    result = CliRunner().invoke(
+        hpatches,
+        [
+            *("patches", "--descriptors", str(folder), "--tasks", str(tasks)),
+            *("--patches", str(release), "--json", str(tmp_path / "b.json")),
+        ],
+    )
+    assert result.exit_code == 0, result.stderr
+    ours = json.loads((tmp_path / "a.json").read_text())[0]["hpatches"]
+    theirs = json.loads((tmp_path / "b.json").read_text())
+    for task in ("verification", "matching", "retrieval"):
+        assert ours[task] == theirs[task]
+
+
+def test_describing_in_parts_is_describing(nets):
+    net = descompress.load(nets[0])
+    patches = np.random.default_rng(0).integers(0, 256, (300, 65, 65)).astype(np.uint8)
+    rows = describe(net, patches)
+    assert rows.shape == (300, 16)
+    np.testing.assert_allclose(rows[256:260], describe(net, patches[256:260]), atol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+    assert describe(net, patches[:0]).shape == (0, 16)
+
+
+@pytest.mark.parametrize(
+    ("args", "status", "message"),
+    [
+        (["--patches", "nowhere"], 1, "nowhere"),
+        (["--patches", "{release}", "--split", "z"], 2, "z"),
+        (["--patches", "{release}", "--baseline", "surf"], 2, "surf"),
+        (["--patches", "{release}", "--distance", "L9"], 2, "L9"),
+        (["--patches", "{release}", "--split", "a"], 1, "i_ajuntament"),
+    ],
+)
+def test_bad_requests_get_one_line(nets, release, args, status, message):
+    found, _, errors = run("eval", nets[0], *(a.format(release=release) for a in args))
+    assert found == status
+    last = errors.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert message in last
+
+
+def test_other_files_and_networks_are_refused(release, tmp_path):
+    (tmp_path / "text.safetensors").write_text("no network")
+    assert run("eval", tmp_path / "text.safetensors", "--patches", release)[0] == 1
+    descompress.save(descompress.build("superpoint"), tmp_path / "sp.safetensors")
+    status, _, errors = run("eval", tmp_path / "sp.safetensors", "--patches", release)
+    assert status == 2
+    assert "superpoint does not describe patches" in errors
+
+
+def test_an_output_that_exists_is_kept(nets, release, tmp_path):
+    (tmp_path / "r.json").write_text("mine")
+    status, _, errors = run("eval", nets[0], "--patches", release, "--json", tmp_path / "r.json")
+    assert status == 1
+    assert "exists already" in errors
+    assert (tmp_path / "r.json").read_text() == "mine"
+
+
+def test_the_clock_calls_in_turn_and_puts_threads_back():
+    calls: list[str] = []
+    before = torch.get_num_threads()
+    timings = on_threads(1, [lambda: calls.append("a"), lambda: calls.append("b")])
+    assert torch.get_num_threads() == before
+    assert calls[:4] == ["a", "b", "a", "b"]
+    assert all(t.low <= t.median <= t.high for t in timings)
+    assert len(timings) == 2
