@@ -1,17 +1,19 @@
 """Networks beside classical baselines on a patch release: accuracy, size, work and time."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from hpatches_eval.baselines import find_baseline
 from hpatches_eval.descriptors import describe_release
 from hpatches_eval.evaluation import evaluate
-from hpatches_eval.patches import PatchRelease
+from hpatches_eval.metrics import fpr_at_recall
+from hpatches_eval.patches import PATCH, PatchRelease
 from hpatches_eval.progress import Progress, silent
 from hpatches_eval.report import Row
 from hpatches_eval.tasklists import Tasks
@@ -19,6 +21,7 @@ from hpatches_eval.tasklists import Tasks
 from .artifacts import load
 from .clock import Timing, on_threads
 from .costs import cost
+from .data.phototour import PhotoTour
 from .description import describe
 from .errors import RequestError
 from .nets import PatchNet
@@ -31,7 +34,7 @@ class Contestant:
     """Something that describes patches.
 
     Args:
-        describe: uint8 (n, 65, 65) -> (n, d).
+        describe: uint8 (n, s, s) -> (n, d).
         file: Of a network; None for a baseline, which has no params and MACs either.
     """
 
@@ -48,11 +51,13 @@ class Entry:
 
     Args:
         timing: Of `TIMED` patches from uint8 to descriptors on one thread.
+        fpr95: False positive rate at 95 % recall, by the name of the PhotoTour set.
     """
 
     contestant: Contestant
     hpatches: dict[str, Any]
     timing: Timing
+    fpr95: dict[str, float] = field(default_factory=dict)
 
     @property
     def microseconds(self) -> float:
@@ -69,6 +74,7 @@ class Entry:
             "params": contestant.params,
             "macs": contestant.macs,
             "microseconds_per_patch": dict(zip(("median", "low", "high"), spread, strict=True)),
+            "fpr95": self.fpr95,
             "hpatches": self.hpatches,
         }
 
@@ -93,7 +99,14 @@ def baseline(name: str) -> Contestant:
     Raises:
         RequestError: There is none of that name.
     """
-    return Contestant(name, find_baseline(name).describe)
+    return Contestant(name, partial(_at_size, find_baseline(name).describe))
+
+
+def _at_size(describe: Callable[[np.ndarray], np.ndarray], patches: np.ndarray) -> np.ndarray:
+    """Descriptors of patches at the one size that the baselines take."""
+    if patches.shape[1:] != (PATCH, PATCH):
+        patches = np.stack([cv2.resize(patch, (PATCH, PATCH)) for patch in patches])
+    return describe(patches)
 
 
 def compare(
@@ -101,11 +114,16 @@ def compare(
     release: PatchRelease,
     tasks: Tasks,
     *,
+    tours: Sequence[PhotoTour] = (),
     distance: str | None = None,
     progress: Progress = silent,
 ) -> list[Entry]:
-    """Evaluate all on the same tasks, and time all in the same rounds on one thread."""
-    results = []
+    """Evaluate all on the same tasks, and time all in the same rounds on one thread.
+
+    Args:
+        tours: PhotoTour sets to measure the false positive rate at 95 % recall on as well.
+    """
+    results, rates = [], []
     for contestant in contestants:
         described = describe_release(
             release,
@@ -115,9 +133,25 @@ def compare(
             progress=progress,
         )
         results.append(evaluate(described, tasks, distance=distance, progress=progress))
+        rates.append({tour.root.name: fpr95(contestant, tour) for tour in tours})
     patches = _some_patches(release, tasks)
     timings = on_threads(1, [partial(c.describe, patches) for c in contestants])
-    return [Entry(*parts) for parts in zip(contestants, results, timings, strict=True)]
+    return [Entry(*parts) for parts in zip(contestants, results, timings, rates, strict=True)]
+
+
+def fpr95(contestant: Contestant, tour: PhotoTour) -> float:
+    """False positive rate at 95 % recall on the test pairs of a PhotoTour set.
+
+    Raises:
+        DataError: The set has no test pairs.
+    """
+    pairs, same = tour.test_pairs()
+    numbers, places = np.unique(pairs, return_inverse=True)
+    rows = contestant.describe(tour.patches[numbers])
+    if rows.dtype == np.uint8:
+        rows = np.unpackbits(rows, axis=1)
+    first, second = rows.astype(np.float32)[places.reshape(pairs.shape).T]
+    return fpr_at_recall(-np.linalg.norm(first - second, axis=1).astype(np.float64), same)
 
 
 def _some_patches(release: PatchRelease, tasks: Tasks) -> np.ndarray:
@@ -134,14 +168,16 @@ def rows(entries: Sequence[Entry]) -> list[Row]:
 def _columns(entry: Entry, first: Entry | None) -> dict[str, str]:
     params, macs = entry.contestant.params, entry.contestant.macs
     time = f"{entry.microseconds:.0f}"
+    rates = {f"FPR95 {name}": f"{100 * rate:.2f}" for name, rate in entry.fpr95.items()}
     if first is None:
-        return {"us/patch": time}
+        return {"us/patch": time, **rates}
     time += f" ({first.microseconds / entry.microseconds:.2f}x)"
     if not params or not first.contestant.params:
-        return {"params": "", "compression": "", "MMACs": "", "us/patch": time}
+        return {"params": "", "compression": "", "MMACs": "", "us/patch": time, **rates}
     return {
         "params": f"{params:,}",
         "compression": f"{first.contestant.params / params:.2f}x",
         "MMACs": f"{(macs or 0) / 1e6:.2f}",
         "us/patch": time,
+        **rates,
     }

@@ -9,15 +9,15 @@ from torch import Tensor
 
 from hpatches_eval.patches import TYPES, PatchRelease
 
+from .data.sizing import shrunk
 from .errors import FileError
 
-SIDE = 32
 STRIPS = 64  # of a patch release that are looked at
 IMAGE_SIZE = (240, 320)
 
 
 def read_patches(path: str | Path, count: int = 4096, seed: int = 0) -> Tensor:
-    """Up to `count` patches, (n, 1, 32, 32), drawn at random; larger ones are scaled down.
+    """Up to `count` patches, (n, 1, 32, 32), drawn at random; other sizes are resized.
 
     Args:
         path: A patch release of HPatches' layout, a folder of PNG strips (columns of square
@@ -103,13 +103,6 @@ def _middle(file: Path) -> UInt8[np.ndarray, "240 320"]:
 
 
 def _scaled(patches: np.ndarray, path: Path) -> np.ndarray:
-    import cv2
-
-    side = patches.shape[-1]
-    if patches.shape[-2] != side or side < SIDE:
-        raise FileError(f"{path}: patches of {side} x {patches.shape[-2]}, not of 32 x 32 or more")
-    plain = patches if patches.dtype == np.uint8 else patches.astype(np.float32)
-    if side == SIDE:
-        return np.ascontiguousarray(plain)
-    size = (SIDE, SIDE)
-    return np.stack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in plain])
+    if patches.shape[-2] != patches.shape[-1]:
+        raise FileError(f"{path}: patches of {patches.shape[-1]} x {patches.shape[-2]}, not square")
+    return shrunk(patches if patches.dtype == np.uint8 else patches.astype(np.float32))

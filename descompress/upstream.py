@@ -66,7 +66,7 @@ def import_checkpoint(kind: str, path: str | Path) -> Net:
         with torch.device("meta"):
             net = build(Spec(published.net, {**published.args, **published.numbers(named)}))
         _fill(net, named)
-    except (SpecError, CheckpointError, KeyError, IndexError) as error:
+    except (SpecError, CheckpointError, KeyError, TypeError) as error:
         trouble = f"it lacks {error}" if isinstance(error, KeyError) else error
         raise CheckpointError(f"{path}: not {kind}: {trouble}") from error
     return net.eval()

@@ -157,6 +157,56 @@ def pack(
         write_hdf5(CsvFolder(source, packed=packed), target, force=force, progress=progress)
 
 
+@main.command()
+@click.argument("sequences", type=_PATH)
+@click.argument("target", metavar="OUT", type=_PATH)
+@click.option("--patches", default=600, show_default=True, help="At most this many a sequence.")
+@click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+def extract(
+    sequences: Path,
+    target: Path,
+    patches: int,
+    seed: int,
+    force: bool,  # noqa: FBT001
+) -> None:
+    """Make a patch release, OUT, out of SEQUENCES, a folder of image sequences.
+
+    A sequence is a folder with images 1 to 6 and the homographies H_1_2 to H_1_6. Points are those
+    of Hessian, Harris and Difference of Gaussians in image 1; each patch is disturbed as easy, hard
+    and tough detections are, with median overlaps of .85, .72 and .60.
+    """
+    from .extraction import Extraction
+    from .extraction import extract as make
+    from .sequences import find_sequences
+    from .terminal import shown_progress
+
+    found = find_sequences(sequences)
+    with shown_progress() as progress:
+        counts = make(found, target, Extraction(patches, seed), force=force, progress=progress)
+    short = [f"{name} ({count})" for name, count in counts.items() if count < patches]
+    click.echo(f"{target}: {sum(counts.values())} points of {len(counts)} sequences", err=True)
+    if short:
+        click.echo(f"fewer than {patches} points: {', '.join(short)}", err=True)
+
+
+@main.command()
+@click.argument("photographs", type=_PATH)
+@click.argument("target", metavar="OUT", type=_PATH)
+@click.option("--seed", default=0, show_default=True)
+@click.option("--force", is_flag=True, help="Replace OUT if it exists.")
+def synthesize(photographs: Path, target: Path, seed: int, force: bool) -> None:  # noqa: FBT001
+    """Make image sequences, OUT, out of a folder of single PHOTOGRAPHS.
+
+    Each gives one sequence of changing light (i_NAME) and one of changing viewpoint (v_NAME).
+    """
+    from .synthesis import synthesise_folder
+    from .terminal import shown_progress
+
+    with shown_progress() as progress:
+        synthesise_folder(photographs, target, seed, force=force, progress=progress)
+
+
 def _sources(
     paths: tuple[Path, ...],
     baselines: tuple[str, ...],

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from .descriptors import Descriptors
-from .distances import find_distance
+from .distances import Distance, find_distance
 from .intervals import (
     Bootstrap,
     Means,
@@ -22,7 +23,16 @@ from .intervals import (
 from .patches import DIFFICULTIES
 from .progress import Progress, silent
 from .tasklists import Tasks
-from .tasks import POOLS, matching, retrieval, verification_distances, verification_scores
+from .tasks import (
+    POOLS,
+    VerificationDistances,
+    matching,
+    retrieval,
+    verification_distances,
+    verification_scores,
+)
+
+_PACKAGES = ("descompress", "numpy", "scipy")
 
 
 def evaluate(
@@ -48,8 +58,40 @@ def evaluate(
         DataError: A sequence of the split is missing.
     """
     name, metric = find_distance(distance, packed=descriptors.packed)
-    bootstrap, split = bootstrap or Bootstrap(), tasks.split
-    seconds: dict[str, float] = {}
+    measured = _measure(descriptors, tasks, metric, progress)
+    begin = time.perf_counter()
+    intervals = _intervals(measured, tasks, bootstrap or Bootstrap())
+    measured.seconds["intervals"] = time.perf_counter() - begin
+    return {
+        "name": descriptors.name,
+        **measured.scores,
+        "summary": summarise(measured.scores),
+        "intervals": intervals,
+        "distance": name,
+        "dim": descriptors.dim,
+        "split": tasks.split.name,
+        "counts": _counts(descriptors, tasks),
+        "tasks": dict(tasks.source),
+        "sha256": {"descriptors": _sha256(descriptors.rows), "tasks": _digest(tasks)},
+        "versions": {package: _version(package) for package in _PACKAGES},
+        "seconds": {stage: round(value, 2) for stage, value in measured.seconds.items()},
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """Scores, and the distances and APs they are means of."""
+
+    far: VerificationDistances
+    found: Float[np.ndarray, "3 7 q"]
+    scores: dict[str, Any]
+    seconds: dict[str, float]
+
+
+def _measure(
+    descriptors: Descriptors, tasks: Tasks, metric: Distance, progress: Progress
+) -> _Measured:
+    split, seconds = tasks.split, {}
     with _timed(seconds, "verification"):
         far = verification_distances(descriptors, split, tasks.verification, metric, progress)
         verified = verification_scores(far)
@@ -57,36 +99,26 @@ def evaluate(
         pairs = matching(descriptors, split, metric, progress)
     with _timed(seconds, "retrieval"):
         found = retrieval(descriptors, split, tasks.retrieval, metric, progress)
-    with _timed(seconds, "intervals"):
-        times = bootstrap.draw(len(split.test))
-        mean, full = retrieval_resamples(times, tasks, found)
-        resampled = {
-            "verification": verification_resamples(times, tasks, far, verified),
-            "matching": matching_resamples(times, split, pairs),
-            "retrieval_mean_of_pools": mean,
-            "retrieval_full_pool": full,
-        }
-        intervals = {task: bootstrap.intervals(values) for task, values in resampled.items()}
     scores = {
         "verification": verified,
         "matching": {d: float(np.mean([pairs[s][d] for s in split.test])) for d in DIFFICULTIES},
         "matching_per_pair": pairs,
         "retrieval": _by_pool(found),
     }
-    return {
-        "name": descriptors.name,
-        **scores,
-        "summary": summarise(scores),
-        "intervals": intervals | _settings(bootstrap),
-        "distance": name,
-        "dim": descriptors.dim,
-        "split": split.name,
-        "counts": _counts(descriptors, tasks),
-        "tasks": dict(tasks.source),
-        "sha256": {"descriptors": _digest(descriptors), "tasks": _digest_of_lists(tasks)},
-        "versions": _versions(),
-        "seconds": {stage: round(value, 2) for stage, value in seconds.items()},
+    return _Measured(far, found, scores, seconds)
+
+
+def _intervals(measured: _Measured, tasks: Tasks, bootstrap: Bootstrap) -> dict[str, Any]:
+    times, scores = bootstrap.draw(len(tasks.split.test)), measured.scores
+    mean, full = retrieval_resamples(times, tasks, measured.found)
+    resampled = {
+        "verification": verification_resamples(times, tasks, measured.far, scores["verification"]),
+        "matching": matching_resamples(times, tasks.split, scores["matching_per_pair"]),
+        "retrieval_mean_of_pools": mean,
+        "retrieval_full_pool": full,
     }
+    intervals = {task: bootstrap.intervals(values) for task, values in resampled.items()}
+    return intervals | asdict(bootstrap)
 
 
 def summarise(scores: Mapping[str, Any]) -> dict[str, Means]:
@@ -121,14 +153,6 @@ def _by_pool(found: Float[np.ndarray, "3 7 q"]) -> dict[str, dict[str, float]]:
     }
 
 
-def _settings(bootstrap: Bootstrap) -> dict[str, float]:
-    return {
-        "confidence": bootstrap.confidence,
-        "resamples": bootstrap.resamples,
-        "seed": bootstrap.seed,
-    }
-
-
 def _counts(descriptors: Descriptors, tasks: Tasks) -> dict[str, int]:
     return {
         "sequences": len(tasks.split.test),
@@ -139,11 +163,7 @@ def _counts(descriptors: Descriptors, tasks: Tasks) -> dict[str, int]:
     }
 
 
-def _digest(descriptors: Descriptors) -> str:
-    return _sha256(descriptors.rows)
-
-
-def _digest_of_lists(tasks: Tasks) -> str:
+def _digest(tasks: Tasks) -> str:
     v, r = tasks.verification, tasks.retrieval
     return _sha256(v.positives, v.inter, v.intra, r.queries, r.distractors)
 
@@ -154,10 +174,6 @@ def _sha256(*arrays: Shaped[np.ndarray, "..."]) -> str:
         digest.update(f"{array.shape} {array.dtype}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
-
-
-def _versions() -> dict[str, str]:
-    return {name: _version(name) for name in ("descompress", "numpy", "scipy")}
 
 
 def _version(name: str) -> str:

@@ -7,7 +7,7 @@ is carried over to image k by the ground-truth homography and cut there.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from .detection import detect
 from .errors import DataError, OutputError, RequestError
 from .files import replacing
 from .frames import DIFFICULTIES, Pyramid, circle_overlaps, cut, inside, pyramid, similarity
+from .progress import Progress, silent
 from .sequences import COUNT, ImageSequence
 
 SIZE = 65
@@ -45,13 +46,12 @@ def extract(
     settings: Extraction | None = None,
     *,
     force: bool = False,
-    progress: Callable[[str, int], None] = lambda name, patches: None,
+    progress: Progress = silent,
 ) -> dict[str, int]:
     """Write a patch release and return how many patches each sequence has.
 
     Args:
         target: The new folder, with `<sequence>/{ref,e1..t5}.png` and `extraction.json`.
-        progress: Called after each sequence with its name and number of patches.
 
     Raises:
         RequestError: Fewer than one patch is asked for.
@@ -64,11 +64,12 @@ def extract(
     counts: dict[str, int] = {}
     with replacing(target, force=force) as folder:
         folder.mkdir()
-        for sequence in sequences:
+        for done, sequence in enumerate(sequences):
+            progress("extracting", done, len(sequences))
             strips = extract_sequence(sequence, settings)
             _write_strips(folder / sequence.name, strips)
             counts[sequence.name] = len(strips["ref"])
-            progress(sequence.name, counts[sequence.name])
+        progress("extracting", len(sequences), len(sequences))
         about = {"settings": asdict(settings), "patches": counts}
         about["jitter"] = {name: asdict(jitter) for name, jitter in DIFFICULTIES.items()}
         (folder / "extraction.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")

@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 TASKS = {
-    "verification": "verification mAP",
-    "matching": "matching mAP",
-    "retrieval_mean_of_pools": "retrieval mAP, mean of pools",
-    "retrieval_full_pool": "retrieval mAP, full pool",
+    "verification": "verification",
+    "matching": "matching",
+    "retrieval_mean_of_pools": "retrieval (mean of pools)",
+    "retrieval_full_pool": "retrieval (full pool)",
 }
 
 
@@ -37,20 +37,19 @@ def table(rows: Sequence[Row]) -> "Table":
 
     extra = _extra(rows)
     out = Table(box=SIMPLE_HEAD, caption=caption(rows), caption_justify="left")
-    for title in ("name", "distance"):
-        out.add_column(title, no_wrap=True)
+    out.add_column("mAP", overflow="fold")
     for title in (*extra, *TASKS.values()):
-        out.add_column(title, justify="right", no_wrap=title in extra)
+        out.add_column(title, justify="right")
     for row in rows:
-        out.add_row(*_cells(row, extra, "\n"))
+        out.add_row(*_cells(row, extra, "\n"), end_section=True)
     return out
 
 
 def markdown(rows: Sequence[Row]) -> str:
     """The same table for a README."""
     extra = _extra(rows)
-    titles = ["name", "distance", *extra, *TASKS.values()]
-    lines = [titles, ["---", "---", *("---:" for _ in titles[2:])]]
+    titles = ["mAP", *extra, *TASKS.values()]
+    lines = [titles, ["---", *("---:" for _ in titles[1:])]]
     lines += [[cell.replace("|", "\\|") for cell in _cells(row, extra, "<br>")] for row in rows]
     text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     return f"{text}\n\n{caption(rows)}\n"
@@ -61,9 +60,9 @@ def caption(rows: Sequence[Row]) -> str:
     first = rows[0].result
     counts, intervals = first["counts"], first["intervals"]
     return (
-        "Per cent. First line: mean over Easy, Hard and Tough, and in brackets the "
-        f"{intervals['confidence']:.0%} bootstrap interval over sequences; second line: Easy / "
-        f"Hard / Tough. Verification is imbalanced, mean of inter and intra. Split "
+        "Per cent: the mean over Easy, Hard and Tough, its "
+        f"{intervals['confidence']:.0%} bootstrap interval over sequences, and Easy/Hard/Tough. "
+        f"Verification is imbalanced, mean of inter and intra. Split "
         f"{first['split']}: {counts['sequences']:,} sequences, {counts['patches']:,} points, "
         f"{counts['pairs']:,} pairs of each kind, {counts['queries']:,} queries, "
         f"{counts['distractors']:,} distractors."
@@ -77,8 +76,7 @@ def _extra(rows: Sequence[Row]) -> list[str]:
 def _cells(row: Row, extra: Sequence[str], newline: str) -> list[str]:
     means, intervals = row.result["summary"], row.result["intervals"]
     return [
-        str(row.result["name"]),
-        str(row.result["distance"]),
+        f"{row.result['name']}{newline}{row.result['distance']}",
         *(str(row.columns.get(title, "")) for title in extra),
         *(_score(means[task], intervals[task]["mean"], newline) for task in TASKS),
     ]
@@ -86,5 +84,5 @@ def _cells(row: Row, extra: Sequence[str], newline: str) -> list[str]:
 
 def _score(means: Mapping[str, float], interval: Sequence[float], newline: str) -> str:
     low, high = (100 * end for end in interval)
-    levels = " / ".join(f"{100 * means[level]:.2f}" for level in DIFFICULTIES)
-    return f"{100 * means['mean']:.2f} [{low:.1f}, {high:.1f}]{newline}{levels}"
+    levels = "/".join(f"{100 * means[level]:.1f}" for level in DIFFICULTIES)
+    return newline.join([f"{100 * means['mean']:.2f}", f"[{low:.1f}, {high:.1f}]", levels])

@@ -37,7 +37,7 @@ class ImageSequence:
         for suffix in SUFFIXES:
             path = self.path / f"{number}{suffix}"
             if path.is_file():
-                return _read_grey(path)
+                return read_grey(path)
         raise DataError(f"{self.path}: no image {number} ({number}.ppm, {number}.png, ...)")
 
     def homography(self, number: int) -> Float[np.ndarray, "3 3"]:
@@ -58,7 +58,12 @@ class ImageSequence:
         return _normalised(np.array(values).reshape(3, 3), path)
 
 
-def _read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:
+def read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """Read an image file in grey.
+
+    Raises:
+        DataError: It cannot be read.
+    """
     image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise DataError(f"{path}: cannot be read as an image")
@@ -70,6 +75,19 @@ def _normalised(matrix: Float[np.ndarray, "3 3"], path: Path) -> Float[np.ndarra
     if abs(matrix[2, 2]) < 1e-12 or np.linalg.cond(scale @ matrix) > 1e12:
         raise DataError(f"{path}: the homography is singular")
     return matrix / matrix[2, 2]
+
+
+def find_images(folder: str | Path) -> list[Path]:
+    """All image files in and below `folder`, by path.
+
+    Raises:
+        DataError: There is none.
+    """
+    folder = Path(folder)
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not paths:
+        raise DataError(f"{folder}: no images ({', '.join(SUFFIXES)}) in this folder")
+    return paths
 
 
 def find_sequences(root: str | Path) -> list[ImageSequence]:

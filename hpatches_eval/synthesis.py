@@ -13,7 +13,8 @@ from jaxtyping import Float, UInt8
 
 from .errors import DataError, RequestError
 from .files import replacing
-from .sequences import COUNT
+from .progress import Progress, silent
+from .sequences import COUNT, find_images, read_grey
 
 Image = UInt8[np.ndarray, "h w"]
 LEAST = 128  # pixels of the shorter side
@@ -44,6 +45,33 @@ def write_sequence(image: Image, target: str | Path, seed: int = 0, *, force: bo
             other, homography = makers[target.name[:2]](image, strength, rng)
             cv2.imwrite(str(folder / f"{number}.png"), other)
             np.savetxt(folder / f"H_1_{number}", homography, fmt="%.10g")
+
+
+def synthesise_folder(
+    photographs: str | Path,
+    target: str | Path,
+    seed: int = 0,
+    *,
+    force: bool = False,
+    progress: Progress = silent,
+) -> None:
+    """Write sequences `i_NAME` and `v_NAME` of every photograph in and below a folder.
+
+    Raises:
+        DataError: There is none, two have the same name, or one is too small or broken.
+        OutputError: See `files.replacing`.
+    """
+    paths = find_images(photographs)
+    names = [path.stem for path in paths]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise DataError(f"{photographs}: {min(twice)} is the name of two photographs")
+    with replacing(target, force=force) as folder:
+        folder.mkdir()
+        for done, (path, name) in enumerate(zip(paths, names, strict=True)):
+            progress("synthesising", done, len(paths))
+            for kind in ("i", "v"):
+                write_sequence(read_grey(path), folder / f"{kind}_{name}", seed + done)
+        progress("synthesising", len(paths), len(paths))
 
 
 def relit(

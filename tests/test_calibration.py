@@ -276,9 +276,10 @@ def test_files_that_hold_no_patches_are_named(tmp_path):
     (tmp_path / "odd" / "strip.png").write_bytes(b"nothing")
     with pytest.raises(FileError, match="not an image"):
         read_patches(tmp_path / "odd")
+    np.save(tmp_path / "a.npy", np.zeros((3, 40, 32)))
+    with pytest.raises(FileError, match="patches of 32 x 40, not square"):
+        read_patches(tmp_path / "a.npy")
     cv2.imwrite(str(tmp_path / "small.png"), np.zeros((16, 16), np.uint8))
-    with pytest.raises(FileError, match="patches of 16 x 16, not of 32 x 32 or more"):
-        read_patches(tmp_path)
     with pytest.raises(FileError, match="16 x 16 pixels are fewer than 320 x 240"):
         read_images(tmp_path)
 

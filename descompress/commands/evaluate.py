@@ -15,6 +15,7 @@ class Settings:
     nets: tuple[Path, ...]
     patches: Path
     baseline: tuple[str, ...]
+    phototour: tuple[Path, ...]
     split: str | None
     splits: Path | None
     tasks: Path | None
@@ -33,6 +34,13 @@ class Settings:
     multiple=True,
     metavar="NAME",
     help="Beside them sift, rootsift, orb or brief; may be repeated.",
+)
+@click.option(
+    "--phototour",
+    type=_PATH,
+    multiple=True,
+    metavar="DIR",
+    help="Also the false positive rate at 95 % recall on a PhotoTour set; may be repeated.",
 )
 @click.option(
     "--split",
@@ -63,11 +71,13 @@ def evaluate(**options: object) -> None:
     from hpatches_eval.splits import choose_split
     from hpatches_eval.terminal import check_outputs, present, shown_progress
 
+    from ..data.phototour import PhotoTour
     from ..evaluation import baseline, compare, network, rows
 
     check_outputs((settings.json_path, settings.markdown_path), force=settings.force)
     contestants = [network(path) for path in settings.nets]
     contestants += [baseline(name) for name in settings.baseline]
+    tours = [PhotoTour.read(folder) for folder in settings.phototour]
     release = PatchRelease(settings.patches)
     split = choose_split(settings.split, settings.splits, release.sequences)
     counts = {name: release.count(name) for name in split.test}
@@ -81,7 +91,12 @@ def evaluate(**options: object) -> None:
             progress=progress,
         )
         entries = compare(
-            contestants, release, tasks, distance=settings.distance, progress=progress
+            contestants,
+            release,
+            tasks,
+            tours=tours,
+            distance=settings.distance,
+            progress=progress,
         )
     present(
         rows(entries),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from ..nets import PatchNet
     from ..runs import Row, Run
 
 
@@ -56,7 +57,9 @@ class Settings:
 @click.option("--checkpoint-every", default=100, show_default=True, help="In steps.")
 @click.option("--force", is_flag=True, help="Replace OUT.")
 def train(**options: object) -> None:
-    """Train NET (such as l2net) with HardNet's objective and write OUT.
+    """Train NET with HardNet's objective and write OUT.
+
+    NET is the name of a patch network, such as l2net, or a file to start from (see `build`).
 
     A checkpoint OUT.ckpt and a log OUT.csv lie beside OUT. Stopped at any moment, the same command
     goes on from the last checkpoint, to the same curve.
@@ -77,17 +80,15 @@ def _run(settings: Settings) -> "Run":
 
     from ..data.mixture import read_mixture
     from ..memory import keep_freed_memory
-    from ..nets import build
     from ..objectives import triplet
     from ..runs import Run
-    from ..spec import Spec
     from ..training import Plan, Training
     from ..validation import Validation, photograph_views, tour_pairs
 
     keep_freed_memory()
     plan = Plan(settings.steps, settings.lr)
     torch.manual_seed(settings.seed)
-    net = build(Spec(settings.net)).to(settings.device)
+    net = _start(settings.net).to(settings.device)
     for module in net.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = settings.dropout
@@ -109,6 +110,18 @@ def _run(settings: Settings) -> "Run":
         settings.checkpoint_every,
         settings.validate_every,
     )
+
+
+def _start(net: str) -> "PatchNet":
+    from ..artifacts import load
+    from ..errors import RequestError
+    from ..nets import PatchNet, build
+    from ..spec import Spec
+
+    made = load(net) if Path(net).suffix == ".safetensors" else build(Spec(net))
+    if not isinstance(made, PatchNet):
+        raise RequestError(f"{net} does not describe patches: only patch networks are trained")
+    return made
 
 
 def _say_photographs(done: int, total: int) -> None:

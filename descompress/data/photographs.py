@@ -25,11 +25,11 @@ from hpatches_eval.frames import (
     pyramid,
     similarity,
 )
+from hpatches_eval.sequences import find_images, read_grey
 
 from .photometric import Photometric
 from .sizing import SIZE
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp"}
 FEWEST = 16  # a photograph with fewer points is left out
 VERSION = 1  # of the way points are found
 
@@ -45,19 +45,6 @@ class Photograph:
     name: str
     levels: Pyramid
     points: Float[np.ndarray, "n 4"]
-
-
-def find_photographs(folder: str | Path) -> list[Path]:
-    """All image files below `folder`, by path.
-
-    Raises:
-        DataError: There is none.
-    """
-    folder = Path(folder)
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise DataError(f"{folder}: no photographs ({', '.join(sorted(SUFFIXES))}) in this folder")
-    return paths
 
 
 def read_photographs(
@@ -76,7 +63,7 @@ def read_photographs(
         DataError: There are none, or one cannot be read.
     """
     folder = Path(folder)
-    paths = find_photographs(folder)
+    paths = find_images(folder)
     kept = None if cache is None else Path(cache) / f"points-{_digest(folder, paths)}.h5"
     if kept is not None and kept.is_file():
         found: Iterator[np.ndarray] = _read_points(kept, len(paths))
@@ -87,7 +74,7 @@ def read_photographs(
         rows.append(points)
         if len(points) >= FEWEST:
             name = path.relative_to(folder).as_posix()
-            photographs.append(Photograph(name, pyramid(_read(path)), points))
+            photographs.append(Photograph(name, pyramid(read_grey(path)), points))
         progress(i + 1, len(paths))
     if kept is not None and not kept.is_file():
         _write_points(kept, rows)
@@ -185,16 +172,9 @@ def _fitting(
     return next((view for view in views if inside(view, levels.shape)), frame)
 
 
-def _read(path: Path) -> UInt8[np.ndarray, "h w"]:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise DataError(f"{path}: cannot be read as an image")
-    return np.asarray(image, dtype=np.uint8)
-
-
 def _points_of(path: Path) -> Float[np.ndarray, "n 4"]:
     """Points no two of which share more than half of their regions, strong and weak alike."""
-    points = detect(_read(path), most=400)
+    points = detect(read_grey(path), most=400)
     kept = np.empty((0, 4))
     for point in np.random.default_rng(0).permutation(points):
         if not (circle_overlaps(point[:3].tolist(), kept[:, :3]) > 0.5).any():

@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import SpecError
+from ..whole import WholeConv2d
 
 Setting: TypeAlias = int | float | str  # a number, or the name of a rule that finds one
 
@@ -69,7 +70,7 @@ def require_plain(conv: nn.Conv2d, method: Method) -> None:
     Raises:
         SpecError: `conv` is grouped, dilated, or of a class of its own.
     """
-    if type(conv) is not nn.Conv2d or conv.groups != 1 or set(conv.dilation) != {1}:
+    if type(conv) not in (nn.Conv2d, WholeConv2d) or conv.groups != 1 or set(conv.dilation) != {1}:
         raise SpecError(
             f"{method} replaces plain convolutions (one group, no dilation), not {conv}"
         )

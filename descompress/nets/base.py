@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..errors import InputError, SpecError
 from ..spec import Spec
@@ -108,8 +109,7 @@ def instance_normalised(patches: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1
     The 1e-5 is in squared grey units: a patch of low contrast in [0, 1] is not quite the same as
     that patch in [0, 255].
     """
-    centred = patches - patches.mean((2, 3), keepdim=True)
-    return centred * (centred.square().mean((2, 3), keepdim=True) + 1e-5).rsqrt()
+    return F.instance_norm(patches, eps=1e-5)
 
 
 def unit_rows(x: Float[Tensor, "b d *map"]) -> Float[Tensor, "b d *map"]:

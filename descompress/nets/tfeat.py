@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..whole import WholeConv2d
 from .base import Channels, PatchNet, instance_normalised, unit_rows
 
 
@@ -40,7 +41,7 @@ class TFeat(PatchNet):
         self.features = nn.Sequential(
             nn.Identity(), convs[0], nn.Tanh(), nn.MaxPool2d(2), convs[1], nn.Tanh()
         )
-        self.descr = nn.Sequential(nn.Conv2d(second, dim, 8), nn.Tanh())
+        self.descr = nn.Sequential(WholeConv2d(second, dim, 8), nn.Tanh())
         self.register_load_state_dict_pre_hook(_reshape_dense_layer)
 
     def channels(self) -> list[Channels]:
@@ -63,7 +64,7 @@ class TFeat(PatchNet):
         Raises:
             InputError: Another shape or type; or, in eval mode, NaN or infinity.
         """
-        x = self._to_weights(instance_normalised(self._prepared(patches)))
+        x = instance_normalised(self._prepared(patches)).to(next(self.parameters()).dtype)
         x = self.descr(self.features(x)).flatten(1)
         return unit_rows(x) if self.output == "unit" else x
 

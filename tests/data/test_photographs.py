@@ -6,7 +6,6 @@ from descompress.data import mixed, stream
 from descompress.data.mixture import read_mixture
 from descompress.data.photographs import (
     HomographyPairs,
-    find_photographs,
     held_out,
     read_photographs,
     turned_alike,
@@ -120,8 +119,8 @@ def test_about_the_share_asked_for_is_held_out():
 
 
 def test_folders_without_use_are_refused(tmp_path):
-    with pytest.raises(DataError, match="no photographs"):
-        find_photographs(tmp_path)
+    with pytest.raises(DataError, match="no images"):
+        read_photographs(tmp_path)
     cv2.imwrite(str(tmp_path / "flat.png"), np.full((100, 100), 7, np.uint8))
     with pytest.raises(DataError, match="no photograph has 16 points"):
         read_photographs(tmp_path, workers=1)

@@ -61,7 +61,7 @@ def test_the_table_is_printed_and_written(golden, tmp_path):
     result = run(*golden, "--markdown", tmp_path / "out.md")
     for text in (result.stdout, (tmp_path / "out.md").read_text()):
         text = " ".join(text.split())
-        assert "retrieval mAP, full pool" in text
+        assert "retrieval (mean of pools)" in text
         assert "Split golden: 5 sequences, 480 points, 20,000 pairs" in text
 
 

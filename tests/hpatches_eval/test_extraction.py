@@ -4,7 +4,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from hpatches_eval.cli import main
 from hpatches_eval.detection import detect
 from hpatches_eval.errors import DataError, OutputError, RequestError
 from hpatches_eval.extraction import Extraction, _choose, extract, extract_sequence
@@ -147,6 +149,28 @@ def test_bad_requests_are_refused(scene, tmp_path):
         find_sequences(tmp_path / "empty")
     with pytest.raises(OutputError, match="exists already; --force"):
         extract([scene], tmp_path / "empty", Extraction(5))
+
+
+def test_the_command_makes_the_release_and_says_how_much(scene, tmp_path):
+    def run(*args: object):
+        return CliRunner().invoke(main, ["extract", *map(str, args)])
+
+    made = run(scene.path.parent, tmp_path / "out", "--patches", 12)
+    assert made.exit_code == 0
+    assert "12 points of 1 sequences" in made.stderr
+    extract([scene], tmp_path / "same", Extraction(12, 0))
+    assert hashes(tmp_path / "out") == hashes(tmp_path / "same")
+    short = run(scene.path.parent, tmp_path / "more", "--patches", 5000)
+    assert "fewer than 5000 points: v_discs (" in short.stderr
+    for args, status in (
+        ((scene.path.parent, tmp_path / "out"), 1),
+        ((tmp_path / "nowhere", tmp_path / "new"), 1),
+        ((scene.path.parent, tmp_path / "new", "--patches", 0), 2),
+    ):
+        refused = run(*args)
+        assert refused.exit_code == status
+        assert refused.stderr.startswith("Error: ")
+        assert len(refused.stderr.splitlines()) == 1
 
 
 def test_force_replaces_a_release(scene, tmp_path):

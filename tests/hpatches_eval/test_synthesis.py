@@ -1,9 +1,11 @@
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from hpatches_eval.cli import main
 from hpatches_eval.errors import DataError, OutputError, RequestError
-from hpatches_eval.sequences import ImageSequence
+from hpatches_eval.sequences import ImageSequence, find_sequences
 from hpatches_eval.synthesis import write_sequence
 
 IMAGE = cv2.GaussianBlur(
@@ -53,3 +55,23 @@ def test_what_does_not_fit_is_refused(tmp_path):
     write_sequence(IMAGE, tmp_path / "v_noise")
     with pytest.raises(OutputError, match="exists already"):
         write_sequence(IMAGE, tmp_path / "v_noise")
+
+
+def test_a_folder_of_photographs_becomes_sequences(tmp_path):
+    (tmp_path / "photographs/more").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "photographs/a.png"), IMAGE)
+    cv2.imwrite(str(tmp_path / "photographs/more/b.jpg"), IMAGE)
+
+    def run(*args: object):
+        return CliRunner().invoke(main, ["synthesize", *map(str, args)])
+
+    assert run(tmp_path / "photographs", tmp_path / "out").exit_code == 0
+    found = find_sequences(tmp_path / "out")
+    assert [sequence.name for sequence in found] == ["i_a", "i_b", "v_a", "v_b"]
+    assert run(tmp_path / "photographs", tmp_path / "out").exit_code == 1
+    cv2.imwrite(str(tmp_path / "photographs/b.png"), IMAGE)
+    twice = run(tmp_path / "photographs", tmp_path / "new")
+    assert "b is the name of two photographs" in twice.stderr
+    (tmp_path / "empty").mkdir()
+    assert "no images" in run(tmp_path / "empty", tmp_path / "new").stderr
+    assert not (tmp_path / "new").exists()
