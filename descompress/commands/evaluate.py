@@ -2,8 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from ..evaluation import Entry
 
 _PATH = click.Path(path_type=Path)
 
@@ -66,38 +70,13 @@ def evaluate(**options: object) -> None:
     descriptors, in eager PyTorch on one thread, median of interleaved rounds.
     """
     settings = Settings(**options)  # pyright: ignore[reportArgumentType]
-    from hpatches_eval.generation import obtain_tasks
-    from hpatches_eval.patches import PatchRelease
-    from hpatches_eval.splits import choose_split
-    from hpatches_eval.terminal import check_outputs, present, shown_progress
+    from hpatches_eval.terminal import check_outputs, present
 
-    from ..data.phototour import PhotoTour
-    from ..evaluation import baseline, compare, network, rows
+    from ..evaluation import rows
 
-    check_outputs((settings.json_path, settings.markdown_path), force=settings.force)
-    contestants = [network(path) for path in settings.nets]
-    contestants += [baseline(name) for name in settings.baseline]
-    tours = [PhotoTour.read(folder) for folder in settings.phototour]
-    release = PatchRelease(settings.patches)
-    split = choose_split(settings.split, settings.splits, release.sequences)
-    counts = {name: release.count(name) for name in split.test}
-    with shown_progress() as progress:
-        tasks = obtain_tasks(
-            split,
-            counts,
-            release,
-            folder=settings.tasks,
-            pairs=settings.pairs,
-            progress=progress,
-        )
-        entries = compare(
-            contestants,
-            release,
-            tasks,
-            tours=tours,
-            distance=settings.distance,
-            progress=progress,
-        )
+    outputs = settings.json_path, settings.markdown_path
+    check_outputs(outputs, force=settings.force)
+    entries = _entries(settings)
     present(
         rows(entries),
         [entry.to_json() for entry in entries],
@@ -105,3 +84,26 @@ def evaluate(**options: object) -> None:
         markdown_path=settings.markdown_path,
         force=settings.force,
     )
+
+
+def _entries(settings: Settings) -> "list[Entry]":
+    from hpatches_eval.generation import obtain_tasks
+    from hpatches_eval.patches import PatchRelease
+    from hpatches_eval.splits import choose_split
+    from hpatches_eval.terminal import shown_progress
+
+    from ..data.phototour import PhotoTour
+    from ..evaluation import baseline, compare, network
+
+    contestants = [network(path) for path in settings.nets]
+    contestants += [baseline(name) for name in settings.baseline]
+    tours = [PhotoTour.read(folder) for folder in settings.phototour]
+    release = PatchRelease(settings.patches)
+    split = choose_split(settings.split, settings.splits, release.sequences)
+    counts = {name: release.count(name) for name in split.test}
+    folder, pairs, distance = settings.tasks, settings.pairs, settings.distance
+    with shown_progress() as progress:
+        tasks = obtain_tasks(split, counts, release, folder=folder, pairs=pairs, progress=progress)
+        return compare(
+            contestants, release, tasks, tours=tours, distance=distance, progress=progress
+        )

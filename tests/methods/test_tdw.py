@@ -35,7 +35,7 @@ def test_more_capacity_never_imitates_worse(rank, multiplier):
     assert error(TDW(rank, multiplier + 1), conv) <= before * 1.001
 
 
-@given(rank=st.integers(1, 4))
+@given(rank=st.integers(1, 2))
 def test_it_imitates_better_than_a_depthwise_layer_cut_off(rank):
     conv = nn.Conv2d(6, 8, 3)
     separable = Depthwise(1).layer(conv).project_(conv)
@@ -45,7 +45,7 @@ def test_it_imitates_better_than_a_depthwise_layer_cut_off(rank):
         separable.pointwise.weight[:, :, 0, 0] = (u[:, :rank] * s[:rank]) @ vt[:rank]
     x = torch.eye(6 * 9).reshape(-1, 6, 3, 3)
     cut_off = (separable(x) - conv(x)).norm()
-    assert error(TDW(rank, 1), conv) <= cut_off * 1.0001
+    assert error(TDW(rank, 1), conv) < 0.995 * cut_off
 
 
 @given(rank=st.integers(1, 3))
