@@ -84,9 +84,7 @@ def _shape(
     net: nn.Module, size: tuple[int, int] | None, input_shape: tuple[int, ...] | None
 ) -> tuple[int, ...]:
     if isinstance(net, PatchNet) and size is not None:
-        raise InputError(
-            f"{type(net).__name__} reads 32 x 32 patches; sizes are for images"
-        )
+        raise InputError(f"{type(net).__name__} reads 32 x 32 patches; sizes are for images")
     if isinstance(net, PatchNet):
         return (1, 32, 32)
     if isinstance(net, Net):

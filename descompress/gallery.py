@@ -135,7 +135,9 @@ def plot_accuracy(
             ax.scatter(x, accuracy * 100, s=40)
             ax.annotate(name, (x, accuracy * 100), xytext=(6, 5), textcoords="offset points")
         ax.set(xscale="log", xlabel=title)
-        ax.margins(x=0.25, y=0.15)
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter("{x:g}")
+        ax.margins(x=0.35, y=0.15)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("matching mAP, %")
     with replacing(path, force=force) as new:

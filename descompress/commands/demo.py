@@ -155,9 +155,9 @@ def _pictures(entries: "list[Entry]", folder: Path) -> None:
     ]
     plot_accuracy(points, folder / "accuracy.png")
     sequence = ImageSequence(folder / "evaluated" / "sequences" / SHOWN)
-    views = (view(sequence.image(1)), view(sequence.image(4)))
+    views = (view(sequence.image(1)), view(sequence.image(6)))
     named = [(e.contestant.name, e.contestant.describe) for e in nets if _shown(e.contestant.name)]
-    write_matches(named, views, sequence.homography(4), folder / "matches.png")
+    write_matches(named, views, sequence.homography(6), folder / "matches.png")
 
 
 def _shown(name: str) -> bool:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kornia.feature import LAFDescriptor, LocalFeature
 
 
-def laf_descriptor(net: PatchNet) -> "LAFDescriptor":
+def laf_descriptor(net: nn.Module) -> "LAFDescriptor":
     """Describe local affine frames of an image with `net`: (image, lafs) -> (b, n, d).
 
     kornia casts the weights to the type of the image; give it float32 images.
@@ -33,7 +33,7 @@ def laf_descriptor(net: PatchNet) -> "LAFDescriptor":
 
 
 def local_feature(
-    net: PatchNet, features: int = 2048, detector: nn.Module | None = None
+    net: nn.Module, features: int = 2048, detector: nn.Module | None = None
 ) -> "LocalFeature":
     """Detect and describe: a grey image (1, 1, h, w) -> LAFs, responses, descriptors.
 
