@@ -27,10 +27,9 @@ class Spec:
     layers: Mapping[str, Method] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        args = {name: _frozen(self.args[name]) for name in sorted(self.args)}
-        layers = {name: self.layers[name] for name in sorted(self.layers)}
+        args = {name: _frozen(value) for name, value in self.args.items()}
         object.__setattr__(self, "args", args)
-        object.__setattr__(self, "layers", layers)
+        object.__setattr__(self, "layers", dict(self.layers))
 
     def to_json(self) -> str:
         """One line of JSON; equal specs give equal lines."""

@@ -191,6 +191,8 @@ def test_foreign_tensors_are_refused(tmp_path):
     [
         ({"format": 2}, "the spec has format 2"),
         ({"net": "resnet"}, "unknown network 'resnet'"),
+        ({"net": "resnet" * 1000}, "unknown network 'resnetresnet"),
+        ({"args": {"depth" * 1000: 9}}, "l2net has no argument 'depthdepth"),
         ({"args": {"depth": 9}}, "l2net has no argument 'depth'"),
         ({"args": {"dim": 10**11}}, "dim must be like"),
         ({"args": {"dim": 65_536}}, "has shape"),

@@ -48,7 +48,7 @@ def _noise_variance(
     """The minimiser of the free energy over the interval that is known to hold it."""
     alpha = small / large
     spared = min(ceil(small / (1 + alpha)) - 1, small - 1)
-    low = max(squares[spared] / (large * threshold), squares[spared:].mean() / large)
+    low = squares[spared] / (large * threshold)
     high = squares.sum() / (small * large)
     if not low < high:
         return float(high)

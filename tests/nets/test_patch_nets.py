@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from descompress.errors import InputError, SpecError
+from descompress.methods import CDP
 from descompress.nets import NETS, PatchNet, build
 from descompress.spec import Spec
 
@@ -18,12 +19,14 @@ PATCH_NETS = [name for name, kind in NETS.items() if issubclass(kind, PatchNet)]
 UNITS = [1.0, 255.0]
 
 
-def with_random_statistics(net: nn.Module) -> nn.Module:
+def with_statistics(net: nn.Module) -> nn.Module:
+    """In eval mode, with batch norms that have seen patches."""
     torch.manual_seed(1)
     for module in net.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.running_mean.normal_()
-            module.running_var.uniform_(0.5, 2)
+            module.momentum = None  # a plain mean
+    with torch.no_grad():
+        net.train()(255 * torch.rand(16, 1, 32, 32))
     return net.eval()
 
 
@@ -33,7 +36,7 @@ def close_to_1e_6(ours: torch.Tensor, reference: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_agrees_with_kornias_hardnet(unit):
-    reference = with_random_statistics(kornia.feature.HardNet(pretrained=False))
+    reference = with_statistics(kornia.feature.HardNet(pretrained=False))
     ours = build("l2net").eval()
     ours.load_state_dict(reference.state_dict())
     patches = unit * torch.rand(32, 1, 32, 32)
@@ -42,7 +45,7 @@ def test_agrees_with_kornias_hardnet(unit):
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_agrees_with_kornias_sosnet(unit):
-    reference = with_random_statistics(kornia.feature.SOSNet(pretrained=False))
+    reference = with_statistics(kornia.feature.SOSNet(pretrained=False))
     ours = build(Spec("l2net", {"input_norm": "instance"})).eval()
     state = reference.layers.state_dict()
     renamed = {
@@ -77,7 +80,7 @@ def test_tfeat_of_unit_length_is_tfeat_scaled():
 
 
 def test_desdis_is_what_its_description_says():
-    net = with_random_statistics(build(Spec("desdis", {"dim": 8})))
+    net = with_statistics(build(Spec("desdis", {"dim": 8})))
     reference = nn.Sequential(nn.InstanceNorm2d(1), *list(net.layer1)[1:], *net.layer2)
     reference.extend([*net.layer3, *net.desc]).eval()
     patches = torch.rand(8, 1, 32, 32)
@@ -123,8 +126,16 @@ def test_l2net_does_not_see_brightness_and_contrast(gain, offset, seed):
 @pytest.mark.parametrize("name", PATCH_NETS)
 @pytest.mark.parametrize("grey", [0.0, 0.1, 127.0, 255.0])
 def test_constant_patches_have_finite_descriptors(name, grey):
-    net = with_random_statistics(build(name))
+    net = with_statistics(build(name))
     assert net(torch.full((2, 1, 32, 32), grey)).isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["l2net", "desdis"])
+def test_where_there_is_nothing_the_descriptor_is_zero(name):
+    net = build(name).eval()  # its batch norms subtract nothing yet
+    if name == "desdis":
+        nn.init.zeros_(net.conv("desc.1").bias)
+    assert (net(torch.full((2, 1, 32, 32), 0.5)) == 0).all()
 
 
 @pytest.mark.parametrize("name", PATCH_NETS)
@@ -160,6 +171,13 @@ def test_nan_is_refused_with_its_place_in_the_batch(name, value):
         build(name).eval()(patches)
 
 
+@pytest.mark.parametrize("name", NETS)
+def test_training_does_not_wait_for_a_look_at_the_input(name):
+    x = torch.full((2, 1, 32, 32), torch.nan)
+    output = build(name).train()(x)
+    assert torch.isnan(output[0]).any()
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_patches_of_any_float_type_are_described(dtype):
     net, patches = build("l2net").eval(), torch.randint(0, 256, (3, 1, 32, 32))
@@ -178,6 +196,7 @@ def test_networks_compile_into_one_graph():
     # In a process of its own: the type checks of the tests are no part of the graph.
     program = """
 import torch
+from descompress.methods import CDP
 from descompress.nets import NETS, build
 for name in NETS:
     net, x = build(name).eval(), torch.rand(2, 1, 32, 32)
@@ -259,6 +278,11 @@ def test_layer_numbers_name_all_convolutions(name, numbers):
         (Spec("l2net", {"widths": [32, 32, 64, 64, 128, "x"]}), "widths must be like"),
         (Spec("l2net", {"input_norm": "none"}), "input_norm must be one of standard, instance"),
         (Spec("tfeat", {"output": "sign"}), "output must be one of tanh, unit"),
+        (
+            Spec("l2net", {}, {"features.3": CDP("variance")}),
+            r"features\.3: CDP\(alpha='variance'.* reads trained weights: use convert instead",
+        ),
+        (Spec("l2net", {}, {"features.4": CDP(5)}), r"'features\.4' is none of the convolutions"),
         (Spec("superpoint", {"batch_norm": 1}), "batch_norm must be like its default False"),
     ],
     ids=str,

@@ -38,6 +38,17 @@ def test_attributes_have_the_published_names_and_shapes():
     assert sum(t.numel() for t in state.values()) == 1_300_865  # R. Miles' thesis, ch. 2
 
 
+def test_every_layer_may_have_its_own_width():
+    widths = tuple(range(2, 12))
+    net = build(Spec("superpoint", {"widths": widths, "dim": 12})).eval()
+    maps = net(torch.rand(1, 1, 16, 16))
+    assert maps.descriptors.shape == (1, 12, 2, 2)
+    assert net.conv("convPb").in_channels == net.conv("convPa").out_channels == 10
+    readers = {group.conv: group.readers for group in net.channels()}
+    assert readers["conv4b"] == ("convPa", "convDa")
+    assert readers["convDa"] == ("convDb",)
+
+
 def test_batch_norm_stands_between_convolution_and_relu():
     spec = Spec("superpoint", {"batch_norm": True, "widths": [8] * 10, "dim": 16})
     net, plain = build(spec).eval(), build(Spec("superpoint", {"widths": [8] * 10, "dim": 16}))
