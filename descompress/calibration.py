@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hpatches_eval.progress import Progress, silent
+
 from .errors import InputError, SpecError
 from .methods import Layer
 from .observation import call_order, inputs_of, outputs_of
@@ -28,7 +30,12 @@ POLISHED = 2**25  # numbers of a layer's input that `polish` keeps in memory
 
 
 def calibrate_(
-    small: nn.Module, reference: nn.Module, patches: Tensor, *, polish: int = 0
+    small: nn.Module,
+    reference: nn.Module,
+    patches: Tensor,
+    *,
+    polish: int = 0,
+    progress: Progress = silent,
 ) -> nn.Module:
     """Refit the replaced layers and re-estimate the batch norms of `small`; return it.
 
@@ -45,7 +52,8 @@ def calibrate_(
         InputError: The patches do not fit the network, or are too few.
         SpecError: No layer was replaced, or one has no counterpart in `reference`.
     """
-    return _adjust_(_Job(small, reference, patches), _behind_first_layer(small, patches), polish)
+    job = _Job(small, reference, patches, progress)
+    return _adjust_(job, _behind_first_layer(small, patches), polish)
 
 
 def refit_(small: nn.Module, reference: nn.Module, patches: Tensor) -> nn.Module:
@@ -108,6 +116,7 @@ class _Job:
     small: nn.Module
     reference: nn.Module
     patches: Tensor
+    progress: Progress = silent
 
     def pairs(
         self, module: nn.Module, layer: str, count: int | None = None
@@ -124,13 +133,15 @@ def _adjust_(job: _Job, steps: list[_Step], polish: int = 0) -> nn.Module:
     job.small.eval()
     job.reference.eval()
     with torch.no_grad():
-        for step in steps:
+        for done, step in enumerate(steps):
+            job.progress("calibrating", done, len(steps))
             if isinstance(step.module, nn.BatchNorm2d):
                 _set_statistics_(step.module, job)
                 continue
             _set_mixer_(step, job)
             if polish:
                 _polish_(step.layer, job, polish)
+        job.progress("calibrating", len(steps), len(steps))
     job.reference.train(was_training and job.reference is not job.small)
     return job.small
 

@@ -1,7 +1,6 @@
 """What a network costs: parameters, multiply-accumulates, bytes, in all and by layer."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -96,7 +95,8 @@ def _shape(
 
 def _counted(net: nn.Module, x: Tensor) -> tuple[dict[str, int], dict[str, tuple[int, ...]]]:
     """MACs and output shapes by module name; "" is the whole."""
-    with _output_shapes(net) as shapes, torch.no_grad(), FlopCounterMode(display=False) as counter:
+    shapes = _watch_outputs(net)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
         net(x)
     root = type(net).__name__
     macs = {
@@ -106,24 +106,17 @@ def _counted(net: nn.Module, x: Tensor) -> tuple[dict[str, int], dict[str, tuple
     return {**macs, "": counter.get_total_flops() // 2}, shapes
 
 
-@contextmanager
-def _output_shapes(net: nn.Module) -> Iterator[dict[str, tuple[int, ...]]]:
-    """Filled, in the order of the calls, while the block runs `net`."""
+def _watch_outputs(net: nn.Module) -> dict[str, tuple[int, ...]]:
+    """Output shapes by module name, filled in the order of the calls once `net` runs."""
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def hook(name: str) -> object:
-        def record(_: nn.Module, __: object, output: object) -> None:
-            if isinstance(output, Tensor):
-                shapes[name] = tuple(output.shape[1:])
+    def record(name: str, output: object) -> None:
+        if isinstance(output, Tensor):
+            shapes[name] = tuple(output.shape[1:])
 
-        return record
-
-    handles = [m.register_forward_hook(hook(name)) for name, m in net.named_modules()]  # pyright: ignore
-    try:
-        yield shapes
-    finally:
-        for handle in handles:
-            handle.remove()
+    for name, module in net.named_modules():
+        module.register_forward_hook(lambda *seen, name=name: record(name, seen[2]))
+    return shapes
 
 
 def _layers(

@@ -180,6 +180,13 @@ def test_frozen_networks_are_calibrated_too(net, patches):
     assert not any(p.requires_grad for p in small.parameters())
 
 
+def test_bytes_are_patches_too(net):
+    grey = (40 * smooth_patches(64) + 128).clamp(0, 255).byte()
+    small = calibrate_(convert(net, "depthwise"), net, grey)
+    same = calibrate_(convert(net, "depthwise"), net, grey.float())
+    torch.testing.assert_close(small.state_dict(), same.state_dict())
+
+
 @pytest.mark.parametrize("name", ["desdis", "tfeat", "superpoint"])
 def test_other_networks_are_calibrated(name):
     torch.manual_seed(0)

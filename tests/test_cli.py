@@ -155,6 +155,7 @@ def test_import_of_superpoint_says_that_its_licence_forbids_redistribution(tmp_p
         (["convert", "FILE", "OUT", "-l", "2", "svd"], 2, "unknown method 'svd'"),
         (["convert", "FILE", "OUT", "--preset", "best"], 2, "unknown preset 'best'"),
         (["convert", "FILE", "FILE", "--preset", "cdp2"], 1, "exists already; --force replaces"),
+        (["convert", "JUNK", "FILE", "--preset", "cdp2"], 1, "exists already"),
         (["convert", "FILE", "TMP/no/out", "--preset", "cdp2"], 1, "there is no folder"),
         (["convert", "MISSING", "OUT", "--preset", "cdp2"], 1, "cannot be read"),
         (["convert", "JUNK", "OUT", "--preset", "cdp2"], 1, "not a safetensors file"),

@@ -162,7 +162,14 @@ def test_an_output_that_exists_is_kept(nets, release, tmp_path):
 def test_the_clock_calls_in_turn_and_puts_threads_back():
     calls: list[str] = []
     before = torch.get_num_threads()
-    timings = on_threads(1, [lambda: calls.append("a"), lambda: calls.append("b")])
+    used: set[int] = set()
+
+    def first() -> None:
+        calls.append("a")
+        used.add(torch.get_num_threads())
+
+    timings = on_threads(before + 1, [first, lambda: calls.append("b")])
+    assert used == {before + 1}
     assert torch.get_num_threads() == before
     assert calls[:4] == ["a", "b", "a", "b"]
     assert all(t.low <= t.median <= t.high for t in timings)

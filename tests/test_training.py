@@ -169,7 +169,7 @@ def test_validation_tells_a_good_descriptor_from_a_bad_one():
 
     assert validation.matching(Pixels(1.0)) == pytest.approx(1.0, abs=1e-6)
     assert validation.fpr95(Pixels(1.0)) == 0
-    assert validation.matching(Pixels(0.0)) < 0.3
+    assert validation.matching(Pixels(0.0)) < 0.15
     assert validation.fpr95(Pixels(0.0)) > 0.5
 
 
@@ -208,6 +208,8 @@ def test_an_interrupted_run_goes_on_and_its_log_is_that_of_a_whole_one(tmp_path,
     for _ in range(stop):
         next(rows)
     rows.close()
+    with first.log.open("a") as log:
+        log.write("9,1.5,,\n")  # written after the checkpoint, by a process that was killed
     second = Run(tmp_path / "b.safetensors", training(), source, NOTHING, 0, 2, 3)
     assert second.start(force=False) == stop
     assert list(second.rows()) == expected[stop:]

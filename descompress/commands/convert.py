@@ -93,10 +93,13 @@ def convert(
 
 
 def _calibrate(small: "Net", net: "Net", data: Path | None, polish: int) -> None:
+    from hpatches_eval.terminal import shown_progress
+
     from ..calibration import calibrate_
 
     if data is not None:
-        calibrate_(small, net, _read(net, data), polish=polish)
+        with shown_progress() as progress:
+            calibrate_(small, net, _read(net, data), polish=polish, progress=progress)
 
 
 def _read(net: "Net", data: Path) -> "Tensor":

@@ -74,6 +74,8 @@ def test_both_patches_of_a_pair_are_turned_alike():
         for patch, original in zip(first, sides[0], strict=True)
     }
     assert distinct == {True, False}
+    unchanged = (first == sides[0]).all((1, 2)).mean()
+    assert unchanged == pytest.approx(1 / 8, abs=0.07)  # four turns, mirrored or not
     np.testing.assert_allclose(np.sort(first.reshape(200, -1)), np.sort(sides[0].reshape(200, -1)))
 
 

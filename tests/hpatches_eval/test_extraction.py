@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from pathlib import Path
 
 import cv2
@@ -10,7 +11,7 @@ from hpatches_eval.cli import main
 from hpatches_eval.detection import detect
 from hpatches_eval.errors import DataError, OutputError, RequestError
 from hpatches_eval.extraction import Extraction, _choose, extract, extract_sequence
-from hpatches_eval.frames import overlap, pyramid
+from hpatches_eval.frames import inside, overlap, pyramid
 from hpatches_eval.sequences import ImageSequence, find_sequences
 
 HOMOGRAPHY = np.array([[0.95, 0.05, 6], [-0.04, 0.97, 9], [5e-5, 2e-5, 1]])
@@ -73,6 +74,12 @@ def test_a_sequence_gives_the_same_patches_in_any_company(scene, tmp_path):
     assert hashes(tmp_path / "alone/v_discs") == hashes(tmp_path / "both/v_discs")
 
 
+def test_sequences_of_other_names_are_disturbed_otherwise(scene, tmp_path):
+    shutil.copytree(scene.path, tmp_path / "v_same")
+    twin = extract_sequence(ImageSequence(tmp_path / "v_same"), Extraction(10))
+    assert not np.array_equal(twin["t3"], extract_sequence(scene, Extraction(10))["t3"])
+
+
 def test_patches_follow_the_homography(scene):
     strips = extract_sequence(scene, Extraction(60))
 
@@ -95,6 +102,8 @@ def test_overlaps_of_the_extracted_regions_are_those_of_hpatches(scene):
     for frames in _choose(points, images, homographies, 100, rng):
         carry = np.linalg.inv(frames["ref", 0])
         for (name, k), frame in frames.items():
+            assert inside(frame, images[k].shape)
+            assert inside(homographies[k] @ frames["ref", 0], images[k].shape)
             if k:
                 jitter = carry @ np.linalg.inv(homographies[k]) @ frame
                 found[name[0]].append(overlap(jitter / jitter[2, 2], samples=40))

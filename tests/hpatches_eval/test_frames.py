@@ -84,6 +84,8 @@ def test_corners_go_round_from_the_upper_left():
         (similarity(50.0, 50.0, 50.0, 0.1), False),
         (similarity(3.0, 50.0, 5.0, 0.0), False),
         (np.array([[10.0, 0, 50], [0, 10, 50], [1.2, 0, 1]]), False),  # folds over the horizon
+        # Folds too, and yet all four corners land on the image.
+        (np.array([[60.0, 0, 50], [60, 10, 50], [1.2, 0, 1]]), False),
     ],
 )
 def test_a_frame_is_inside_when_all_its_corners_are(frame, fits):
