@@ -12,11 +12,14 @@ import numpy as np
 from hpatches_eval.baselines import find_baseline
 from hpatches_eval.descriptors import describe_release
 from hpatches_eval.evaluation import evaluate
+from hpatches_eval.generation import obtain_tasks
 from hpatches_eval.metrics import fpr_at_recall
 from hpatches_eval.patches import PATCH, PatchRelease
 from hpatches_eval.progress import Progress, silent
 from hpatches_eval.report import Row
+from hpatches_eval.splits import Split
 from hpatches_eval.tasklists import Tasks
+from hpatches_eval.terminal import shown_progress
 
 from .artifacts import load
 from .clock import Timing, on_threads
@@ -107,6 +110,29 @@ def _at_size(describe: Callable[[np.ndarray], np.ndarray], patches: np.ndarray) 
     if patches.shape[1:] != (PATCH, PATCH):
         patches = np.stack([cv2.resize(patch, (PATCH, PATCH)) for patch in patches])
     return describe(patches)
+
+
+def compare_release(
+    contestants: Sequence[Contestant],
+    release: PatchRelease,
+    split: Split,
+    *,
+    folder: Path | None = None,
+    pairs: int | None = None,
+    tours: Sequence[PhotoTour] = (),
+    distance: str | None = None,
+) -> list[Entry]:
+    """`compare` on the tasks of a split, found in `folder` or generated; progress on stderr.
+
+    Args:
+        pairs: Verification pairs of each kind, where they are generated.
+    """
+    counts = {name: release.count(name) for name in split.test}
+    with shown_progress() as progress:
+        tasks = obtain_tasks(split, counts, release, folder=folder, pairs=pairs, progress=progress)
+        return compare(
+            contestants, release, tasks, tours=tours, distance=distance, progress=progress
+        )
 
 
 def compare(

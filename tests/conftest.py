@@ -1,5 +1,8 @@
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from hypothesis import settings
@@ -9,6 +12,21 @@ settings.load_profile("descompress")
 torch.set_num_threads(1)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def discs() -> Callable[[int, tuple[int, int], int, int], np.ndarray]:
+    """Pictures with points to detect: (seed, shape, discs, largest radius) -> grey image."""
+
+    def draw(seed: int, shape: tuple[int, int], count: int, largest: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        image = np.full(shape, 128, np.uint8)
+        for _ in range(count):
+            centre = [int(v) for v in rng.uniform(0, max(shape), 2)]
+            cv2.circle(image, centre, int(rng.integers(2, largest)), int(rng.integers(0, 256)), -1)
+        return image
+
+    return draw
 
 
 @pytest.fixture(scope="session")

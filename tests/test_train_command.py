@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import cv2
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -19,17 +18,13 @@ STEPS = 60
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
+def folder(tmp_path_factory, discs) -> Path:
     """A small network and photographs of discs, enough of them to hold some back."""
     root = tmp_path_factory.mktemp("training")
     (root / "photographs").mkdir()
     for seed in range(30):
-        rng = np.random.default_rng(seed)
-        image = np.full((130, 130), 128, np.uint8)
-        for _ in range(120):
-            centre = [int(v) for v in rng.uniform(0, 130, 2)]
-            cv2.circle(image, centre, int(rng.integers(2, 8)), int(rng.integers(0, 256)), -1)
-        cv2.imwrite(str(root / "photographs" / f"{seed}.png"), image)
+        picture = discs(seed, (130, 130), 120, 8)
+        cv2.imwrite(str(root / "photographs" / f"{seed}.png"), picture)
     net = descompress.build(Spec("l2net", {"widths": (4, 4, 4, 4, 4, 4), "dim": 8}))
     descompress.save(net, root / "start.safetensors")
     return root

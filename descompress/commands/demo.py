@@ -122,20 +122,14 @@ def _networks(source: Path, folder: Path) -> Iterator[Path]:
 
 
 def _evaluate(files: list[Path], root: Path) -> "list[Entry]":
-    from hpatches_eval.generation import obtain_tasks
     from hpatches_eval.patches import PatchRelease
-    from hpatches_eval.splits import choose_split
-    from hpatches_eval.terminal import shown_progress
+    from hpatches_eval.splits import whole
 
-    from ..evaluation import baseline, compare, network
+    from ..evaluation import baseline, compare_release, network
 
     release = PatchRelease(root)
-    split = choose_split(None, None, release.sequences)
-    counts = {name: release.count(name) for name in split.test}
     contestants = [*map(network, files), baseline("rootsift")]
-    with shown_progress() as progress:
-        tasks = obtain_tasks(split, counts, release, pairs=50_000, progress=progress)
-        return compare(contestants, release, tasks, progress=progress)
+    return compare_release(contestants, release, whole(release.sequences), pairs=50_000)
 
 
 def _pictures(entries: "list[Entry]", folder: Path) -> None:

@@ -87,23 +87,22 @@ def evaluate(**options: object) -> None:
 
 
 def _entries(settings: Settings) -> "list[Entry]":
-    from hpatches_eval.generation import obtain_tasks
     from hpatches_eval.patches import PatchRelease
     from hpatches_eval.splits import choose_split
-    from hpatches_eval.terminal import shown_progress
 
     from ..data.phototour import PhotoTour
-    from ..evaluation import baseline, compare, network
+    from ..evaluation import baseline, compare_release, network
 
     contestants = [network(path) for path in settings.nets]
     contestants += [baseline(name) for name in settings.baseline]
     tours = [PhotoTour.read(folder) for folder in settings.phototour]
     release = PatchRelease(settings.patches)
-    split = choose_split(settings.split, settings.splits, release.sequences)
-    counts = {name: release.count(name) for name in split.test}
-    folder, pairs, distance = settings.tasks, settings.pairs, settings.distance
-    with shown_progress() as progress:
-        tasks = obtain_tasks(split, counts, release, folder=folder, pairs=pairs, progress=progress)
-        return compare(
-            contestants, release, tasks, tours=tours, distance=distance, progress=progress
-        )
+    return compare_release(
+        contestants,
+        release,
+        choose_split(settings.split, settings.splits, release.sequences),
+        folder=settings.tasks,
+        pairs=settings.pairs,
+        tours=tours,
+        distance=settings.distance,
+    )

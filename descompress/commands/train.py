@@ -65,6 +65,9 @@ def train(**options: object) -> None:
     goes on from the last checkpoint, to the same curve.
     """
     settings = Settings(**options)  # pyright: ignore[reportArgumentType]
+    from hpatches_eval.files import refuse_existing
+
+    refuse_existing(settings.out, force=settings.force)  # before the photographs are read
     run = _run(settings)
     first = run.start(force=settings.force)
     click.echo(f"{settings.out}: step {first} of {settings.steps}", err=True)

@@ -21,15 +21,10 @@ STILL = Photometric(
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, discs):
     root = tmp_path_factory.mktemp("photographs")
     for seed in range(3):
-        rng = np.random.default_rng(seed)
-        image = np.full((200, 240), 128, np.uint8)
-        for _ in range(150):
-            centre = [int(v) for v in rng.uniform(0, 240, 2)]
-            cv2.circle(image, centre, int(rng.integers(3, 12)), int(rng.integers(0, 256)), -1)
-        cv2.imwrite(str(root / f"{seed}.png"), image)
+        cv2.imwrite(str(root / f"{seed}.png"), discs(seed, (200, 240), 150, 12))
     return root
 
 
