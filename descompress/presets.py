@@ -4,6 +4,7 @@
     cdp-2-4-4-8-8-16              CDP with one alpha a layer
     depthwise@5-7                 depthwise-separable, layers 5 to 7 only
     depthwise@7+tucker-vbmf@2-6   two methods
+    cdp:alpha=5,inner=bn_relu     a method with its settings
 
 Which layers: those wider than 1x1, but not layer 1, as in R. Miles, K. Mikolajczyk, arXiv
 2001.03102 (2..7 of HardNet, 2..10 of SuperPoint).
@@ -14,7 +15,7 @@ import re
 from torch import nn
 
 from .errors import SpecError
-from .methods import CDP, TDW, Depthwise, Method, Tucker
+from .methods import CDP, TDW, Depthwise, Method, Tucker, parse
 from .nets import Net
 
 PRESETS: dict[str, Method] = {
@@ -45,12 +46,14 @@ def preset(name: str, net: nn.Module) -> list[tuple[str, Method]]:
 def _part(text: str, net: Net) -> list[tuple[str, Method]]:
     name, _, where = text.partition("@")
     layers = _layers(where, net) if where else _default_layers(net)
-    if name in PRESETS:
-        return [(layer, PRESETS[name]) for layer in layers]
+    if name in PRESETS or ":" in name:
+        method = PRESETS[name] if name in PRESETS else parse(name)
+        return [(layer, method) for layer in layers]
     if not re.fullmatch(r"cdp(-\d{1,5})+", name):
         raise SpecError(
             f"unknown preset {name!r}; there are {', '.join(PRESETS)}, cdp-2-4-... with an alpha a "
-            f"layer, @2-6 behind them for some of the layers, and + between two of them"
+            f"layer, METHOD:SETTING=..., @2-6 behind them for some of the layers, and + between "
+            f"two of them"
         )
     alphas = [int(alpha) for alpha in name.split("-")[1:]]
     if len(alphas) != len(layers):

@@ -87,6 +87,7 @@ def test_cdp_superpoints_cost_about_as_published(name, published):
         ("depthwise@5-7", {"[5-7]": Depthwise()}),
         ("tucker@2-6", {"[2-6]": Tucker(0.375)}),
         ("tdw@2", {"2": TDW(0.375)}),
+        ("cdp:alpha=5,inner=bn_relu@3-4", {"[34]": CDP(5, "bn_relu")}),
         ("depthwise@7+tdw@5-6", {"7": Depthwise(), "[56]": TDW(0.375)}),
     ],
 )

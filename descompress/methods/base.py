@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 from dataclasses import asdict
 from typing import Any, ClassVar, TypeAlias
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..errors import SpecError
 from ..whole import WholeConv2d
@@ -29,8 +31,27 @@ class Layer(nn.Module, ABC):
     def mixed(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b m h2 w2"]:
         """What the mixer reads when the layer reads `x`."""
 
+    def kernel(self) -> Float[Tensor, "n c kh kw"] | None:
+        """The weights of the one convolution that the chain equals, where that trains faster.
+
+        None where the chain is no convolution, or is as fast to train.
+        """
+        return None
+
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n h2 w2"]:
-        return self.mixer(self.mixed(x))
+        """The outputs of the chain.
+
+        Gradients of depthwise convolutions are slow on a CPU: in train mode such a chain runs there
+        as the convolution it equals, whose gradient reaches the weights of the chain all the same.
+        """
+        kernel = None
+        if self.training and x.device.type == "cpu":
+            with torch.autocast("cpu", enabled=False):
+                kernel = self.kernel()
+        if kernel is None:
+            return self.mixer(self.mixed(x))
+        stage: Any = self.depthwise
+        return F.conv2d(x, kernel, self.mixer.bias, stage.stride, stage.padding)
 
 
 class Method(ABC):
@@ -106,6 +127,18 @@ def number(value: Setting, limit: int, what: str) -> int:
     if isinstance(value, float) and 0 < value <= 1:
         return max(1, round(value * limit))
     raise SpecError(f"{what} must be 1..{limit}, or a share such as 0.375, not {value!r}")
+
+
+def composed(mix: Float[Tensor, "n cm"], depthwise: nn.Conv2d) -> Float[Tensor, "n c kh kw"] | None:
+    """The kernel of a depthwise convolution that a mixing matrix follows.
+
+    None where it pads with other than zeros, which one call does not do.
+    """
+    if depthwise.padding_mode != "zeros":
+        return None
+    kernels = depthwise.weight.unflatten(0, (depthwise.in_channels, -1))[:, :, 0]
+    mix = mix.unflatten(1, kernels.shape[:2])
+    return torch.einsum("ncm,cmhw->nchw", mix, kernels)
 
 
 def copy_bias_(mixer: nn.Conv2d, conv: nn.Conv2d) -> None:

@@ -16,6 +16,7 @@ from .base import (
     Layer,
     Method,
     Setting,
+    composed,
     copy_bias_,
     require_plain,
     require_weights,
@@ -59,6 +60,17 @@ class CDPConv2d(Layer):
         dense = self.dense(x[:, : self.alpha])
         depthwise = self.depthwise(x[:, self.alpha :])
         return self.inner(torch.cat([dense, depthwise], dim=1))
+
+    def kernel(self) -> Float[Tensor, "n c kh kw"] | None:
+        """Both branches and the mixing as one convolution; not with anything between them."""
+        if not isinstance(self.inner, nn.Identity):
+            return None
+        mix, count = self.pointwise.weight[:, :, 0, 0], self.pointwise.out_channels
+        rest = composed(mix[:, count:], self.depthwise)
+        if rest is None:
+            return None
+        dense = torch.einsum("nm,mchw->nchw", mix[:, :count], self.dense.weight)
+        return torch.cat([dense, rest], dim=1)
 
     @torch.no_grad()
     def project_(self, conv: nn.Conv2d) -> "CDPConv2d":

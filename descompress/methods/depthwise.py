@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .base import Layer, Method, Setting, copy_bias_, number, require_plain, spatial_stage
+from .base import Layer, Method, Setting, composed, copy_bias_, number, require_plain, spatial_stage
 from .lowrank import channel_factors
 
 
@@ -34,6 +34,10 @@ class DepthwiseConv2d(Layer):
     def mixed(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b m h2 w2"]:
         """The outputs of the depthwise convolution."""
         return self.depthwise(x)
+
+    def kernel(self) -> Float[Tensor, "n c kh kw"] | None:
+        """Both stages as one convolution."""
+        return composed(self.pointwise.weight[:, :, 0, 0], self.depthwise)
 
     @torch.no_grad()
     def project_(self, conv: nn.Conv2d) -> "DepthwiseConv2d":

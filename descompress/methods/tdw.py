@@ -14,6 +14,7 @@ from .base import (
     Layer,
     Method,
     Setting,
+    composed,
     copy_bias_,
     number,
     require_plain,
@@ -46,6 +47,11 @@ class TDWConv2d(Layer):
     def mixed(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b m h2 w2"]:
         """The outputs of the bottleneck."""
         return self.squeeze(self.depthwise(x))
+
+    def kernel(self) -> Float[Tensor, "n c kh kw"] | None:
+        """The three stages as one convolution."""
+        mix = self.expand.weight[:, :, 0, 0] @ self.squeeze.weight[:, :, 0, 0]
+        return composed(mix, self.depthwise)
 
     @torch.no_grad()
     def project_(self, conv: nn.Conv2d) -> "TDWConv2d":
