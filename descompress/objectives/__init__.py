@@ -1,13 +1,112 @@
-"""What a training minimises: functions from descriptors or networks and batches to named terms."""
+"""What a training minimises: weighted sums of losses of descriptors, one file each."""
 
-from collections.abc import Callable
-from typing import TypeAlias
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from ..data import Batch
-from .triplet import hardest_in_batch, triplet
+from ..errors import RequestError
+from .base import Objective, Seen
+from .desdis import DesDis
+from .imitation import Imitation
+from .itrd import ITRD
+from .second_order import SecondOrder
+from .similarity import Similarity
+from .triplet import Triplet, hardest_in_batch
 
-Objective: TypeAlias = Callable[[nn.Module, Batch], dict[str, Tensor]]
+OBJECTIVES: dict[str, type[Objective]] = {
+    "triplet": Triplet,
+    "second_order": SecondOrder,
+    "similarity": Similarity,
+    "imitation": Imitation,
+    "desdis": DesDis,
+    "itrd": ITRD,
+}
 
-__all__ = ["Objective", "hardest_in_batch", "triplet"]
+
+def objective(name: str, settings: Mapping[str, Any]) -> Objective:
+    """The objective called `name`, settings that are left out being its defaults.
+
+    Raises:
+        RequestError: No such objective, or a setting that it has not, or a value that is no
+            number of the kind of the default or lies outside the range.
+    """
+    if name not in OBJECTIVES:
+        raise RequestError(f"unknown objective {name!r}; there are {', '.join(OBJECTIVES)}")
+    kind = OBJECTIVES[name]
+    defaults = {f.name: f.default for f in fields(kind)}
+    if unknown := sorted(settings.keys() - defaults.keys()):
+        known = ", ".join(["weight", *defaults])
+        raise RequestError(f"{name} has no setting {unknown[0]!r}; it has {known}")
+    return kind(**{key: _like(defaults[key], v, f"{name}: {key}") for key, v in settings.items()})
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A sum of objectives.
+
+    Args:
+        terms: By name, the weight of each, above 0, and the objective.
+
+    Raises:
+        RequestError: There is no term, or one with another weight.
+    """
+
+    terms: Mapping[str, tuple[float, Objective]]
+
+    def __post_init__(self) -> None:
+        if not self.terms:
+            raise RequestError(f"nothing to minimise; there are {', '.join(OBJECTIVES)}")
+        for name, (weight, _) in self.terms.items():
+            if not 0 < weight < math.inf:
+                raise RequestError(
+                    f"{name}: weight must be a number above 0, not {weight}; "
+                    "leave out what is not to count"
+                )
+
+    def __call__(self, seen: Seen) -> dict[str, Tensor]:
+        """Each term, times its weight."""
+        return {name: weight * loss(seen) for name, (weight, loss) in self.terms.items()}
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether any term does."""
+        return any(loss.needs_teacher for _, loss in self.terms.values())
+
+    @classmethod
+    def read(cls, content: Mapping[str, Any]) -> "Weighted":
+        """The sum that tables of settings describe, such as ``{"triplet": {"weight": 1.0}}``.
+
+        Raises:
+            RequestError: See `objective` and `Weighted`.
+        """
+        return cls({name: _term(name, settings) for name, settings in content.items()})
+
+    def to_json(self) -> dict[str, dict[str, Any]]:
+        """What `read` makes the same sum of."""
+        return {
+            name: {"weight": weight, **asdict(loss)} for name, (weight, loss) in self.terms.items()
+        }
+
+
+def _term(name: str, settings: Any) -> tuple[float, Objective]:
+    if not isinstance(settings, Mapping):
+        raise RequestError(f"{name}: settings are a table, not {settings!r}")
+    own = {key: value for key, value in settings.items() if key != "weight"}
+    loss = objective(name, own)  # first, since an unknown name says more than a bad weight
+    return _like(1.0, settings.get("weight", 1.0), f"{name}: weight"), loss
+
+
+def _like(default: Any, value: Any, what: str) -> Any:
+    """`value` as a number of the type of `default`, an int being a float too."""
+    kinds = (int, float) if isinstance(default, float) else (int,)
+    if type(value) not in kinds or not abs(value) <= sys.float_info.max:
+        wanted = "a finite number" if isinstance(default, float) else "a whole number"
+        raise RequestError(f"{what} must be {wanted}, not {value!r}")
+    return type(default)(value)
+
+
+__all__ = ["OBJECTIVES", "Objective", "Seen", "Weighted", "hardest_in_batch", "objective"]

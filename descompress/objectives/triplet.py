@@ -3,46 +3,51 @@
 Source: A. Mishchuk et al., "Working hard to know your neighbor's margins", NIPS 2017, eq. 1-3.
 """
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from ..data import Batch
+from ..errors import RequestError
+from .base import Objective, Seen, distances
 
 DUPLICATE = 0.008  # two descriptors closer than this are of one point seen twice
 
 
-def triplet(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
-    """The hardest-in-batch triplet loss of the two sides of a batch, described in one pass."""
-    anchors, positives = model(torch.cat(batch)).chunk(2)
-    return {"triplet": hardest_in_batch(anchors, positives)}
+@dataclass(frozen=True)
+class Triplet(Objective):
+    """Triplet margin loss against the closest non-matching descriptor, anchors swapped too.
+
+    Args:
+        margin: Least difference wanted between the two distances, which are at most 2.
+    """
+
+    margin: float = 1.0
+    name: ClassVar[str] = "triplet"
+
+    def __post_init__(self) -> None:
+        if self.margin < 0:
+            raise RequestError(f"triplet: margin must be at least 0, not {self.margin}")
+
+    def __call__(self, seen: Seen) -> Float[Tensor, ""]:
+        """The mean over the pairs."""
+        return hardest_in_batch(seen.anchors, seen.positives, self.margin)
 
 
 def hardest_in_batch(
     anchors: Float[Tensor, "b d"], positives: Float[Tensor, "b d"], margin: float = 1.0
 ) -> Float[Tensor, ""]:
-    """Triplet margin loss against the closest non-matching descriptor, anchors swapped too.
+    """The triplet loss of unit vectors: mean of max(0, margin + d(a_i, p_i) - d(hardest of i)).
 
-    Row i of both describes the same point and no other row does. Descriptors closer than 0.008
-    are taken for duplicates and are no negatives.
-
-    Args:
-        anchors: Unit vectors; a batch of at least two.
-        positives: Unit vectors.
-        margin: Least difference wanted between the two distances.
+    The hardest is the closest of the wrong positives of a_i and the wrong anchors of p_i. Pairs
+    closer than 0.008 are taken for duplicates and are no negatives; where nothing else is left,
+    the negative is the farthest there can be, at 2.
     """
     distance = distances(anchors, positives)
     own = torch.eye(len(distance), dtype=torch.bool, device=distance.device)
     others = distance.masked_fill(own | (distance < DUPLICATE), torch.inf)
     hardest = torch.minimum(others.amin(0), others.amin(1)).clamp(max=2.0)
     return F.relu(margin + distance.diagonal() - hardest).mean()
-
-
-def distances(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
-    """Euclidean distances of unit vectors, with a gradient that stays finite at 0.
-
-    In float32 also where a training computes in bfloat16: that cannot tell distances below 0.09.
-    """
-    with torch.autocast(a.device.type, enabled=False):
-        return (2 - 2 * a.float() @ b.float().T).clamp(min=1e-6).sqrt()

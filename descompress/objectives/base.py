@@ -1,0 +1,76 @@
+"""What objectives look at, and what they have in common."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..errors import RequestError
+
+Rows = Float[Tensor, "b d"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a network, and its teacher, made of a batch of pairs.
+
+    Row i of both sides is one point, and no other row is. (Where the data cannot promise that,
+    the triplet loss leaves duplicates out by itself.)
+
+    Args:
+        anchors, positives: Unit vectors, with a graph.
+        teacher: The teacher's anchors and positives, without one.
+    """
+
+    anchors: Float[Tensor, "b d"]
+    positives: Float[Tensor, "b d"]
+    teacher: tuple[Float[Tensor, "b e"], Float[Tensor, "b e"]] | None = None
+
+    @property
+    def sides(self) -> tuple[Float[Tensor, "b d"], Float[Tensor, "b d"]]:
+        """The anchors and the positives."""
+        return self.anchors, self.positives
+
+
+@dataclass(frozen=True)
+class Objective(ABC):
+    """Something to minimise: a frozen dataclass of JSON scalars, each with a default."""
+
+    name: ClassVar[str]
+    needs_teacher: ClassVar[bool] = False
+
+    @abstractmethod
+    def __call__(self, seen: Seen) -> Float[Tensor, ""]:
+        """The loss of a batch.
+
+        Raises:
+            RequestError: It needs a teacher and there is none, or its descriptors do not fit.
+        """
+
+    def taught(self, seen: Seen) -> tuple[Rows, Rows]:
+        """The teacher's anchors and positives.
+
+        Raises:
+            RequestError: There is no teacher.
+        """
+        if seen.teacher is None:
+            raise RequestError(f"{self.name}: needs a teacher, and there is none")
+        return seen.teacher
+
+
+def similarities(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """Inner products, in float32 also where a training computes in bfloat16."""
+    with torch.autocast(a.device.type, enabled=False):
+        a, b = (x if x.dtype == torch.float64 else x.float() for x in (a, b))
+        return a @ b.T
+
+
+def distances(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
+    """Euclidean distances of unit vectors, with a gradient that stays finite at 0.
+
+    In float32 also where a training computes in bfloat16: that cannot tell distances below 0.09.
+    """
+    return (2 - 2 * similarities(a, b)).clamp(min=1e-6).sqrt()

@@ -1,0 +1,50 @@
+"""In-batch similarities: whom a point resembles, and how much, is what the teacher says.
+
+Source: knowledge distillation (G. Hinton et al., "Distilling the knowledge in a neural network",
+2015) with soft-maxes of the similarities in a batch in place of class probabilities:
+
+    P = softmax over each row of A B^T / temperature,   mean over rows of KL(P_teacher || P_student)
+
+averaged with the same over columns. It is 0 iff all similarities are the teacher's, up to one
+number added to all of them. Only angles within a space count: the teacher's space may be turned,
+and its descriptors of another length. Both sides have one temperature, or else equal similarities
+would not be the best there is.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..errors import RequestError
+from .base import Objective, Seen, similarities
+
+
+@dataclass(frozen=True)
+class Similarity(Objective):
+    """Kullback-Leibler divergence of the student's distribution from the teacher's.
+
+    Args:
+        temperature: What similarities are divided by; the lower, the fewer neighbours count.
+    """
+
+    temperature: float = 0.05
+    name: ClassVar[str] = "similarity"
+    needs_teacher: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        if self.temperature <= 0:
+            raise RequestError(f"similarity: temperature must be above 0, not {self.temperature}")
+
+    def __call__(self, seen: Seen) -> Float[Tensor, ""]:
+        """The mean over the points, and over anchors among positives and the other way round."""
+        student = similarities(*seen.sides) / self.temperature
+        teacher = similarities(*self.taught(seen)) / self.temperature
+        return (_divergence(teacher, student) + _divergence(teacher.T, student.T)) / 2
+
+
+def _divergence(teacher: Float[Tensor, "b b"], student: Float[Tensor, "b b"]) -> Float[Tensor, ""]:
+    logs = F.log_softmax(student, dim=1), F.log_softmax(teacher, dim=1)
+    return F.kl_div(*logs, reduction="batchmean", log_target=True)
