@@ -1,22 +1,23 @@
-"""A training on disk: its checkpoint, its log and the network it ends with."""
+"""A training on disk: its checkpoint, its logs and the network it ends with.
+
+Of several processes that train one network, the first alone validates and writes.
+"""
 
 import csv
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from hpatches_eval.files import refuse_existing, replacing
 
-from . import artifacts
+from . import artifacts, processes
 from .data import Source, stream
-from .errors import FileError
+from .errors import FileError, RequestError
 from .training import Training
 from .validation import Validation
-
-COLUMNS = ("step", "loss", "matching", "fpr95")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +26,27 @@ class Row:
 
     Args:
         step: Steps done.
-        loss: Of the batch of this step.
+        loss: Of the batch of this step, the sum of `terms`.
+        terms: Of the objective, each times its weight.
         matching, fpr95: On held-out data after this step, where it was validated.
     """
 
     step: int
     loss: float
+    terms: Mapping[str, float] = field(default_factory=dict)
     matching: float | None = None
     fpr95: float | None = None
+
+    def numbers(self) -> dict[str, int | float]:
+        """All there is, by name."""
+        held = {"matching": self.matching, "fpr95": self.fpr95}
+        known = {name: value for name, value in held.items() if value is not None}
+        return {"step": self.step, "loss": self.loss, **self.terms, **known}
+
+
+def checkpoint_of(out: Path) -> Path:
+    """Where a training that is to write `out` keeps its checkpoint."""
+    return out.with_name(f"{out.name}.ckpt")
 
 
 @dataclass(frozen=True)
@@ -42,6 +56,7 @@ class Run:
     Args:
         workers: Processes that make batches.
         checkpoint_every, validate_every: In steps.
+        tensorboard: A folder for TensorBoard to read, if it is to.
     """
 
     out: Path
@@ -51,16 +66,22 @@ class Run:
     workers: int = 1
     checkpoint_every: int = 100
     validate_every: int = 500
+    tensorboard: Path | None = None
 
     @property
     def checkpoint(self) -> Path:
         """Lies beside the network, and is deleted when that is written."""
-        return self.out.with_name(f"{self.out.name}.ckpt")
+        return checkpoint_of(self.out)
 
     @property
     def log(self) -> Path:
-        """A table of `COLUMNS`, a row a step."""
+        """A table of `columns`, a row a step."""
         return self.out.with_name(f"{self.out.name}.csv")
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of the log: the step, the loss and its terms, and the two numbers of the validation."""
+        return ("step", "loss", *self.training.objective.terms, "matching", "fpr95")
 
     def start(self, *, force: bool) -> int:
         """Take up the checkpoint if there is one; the step to go on from.
@@ -72,9 +93,11 @@ class Run:
         refuse_existing(self.out, force=force)
         if self.checkpoint.exists():
             self.training.restore(self.checkpoint)
-        kept = [row for row in self._logged() if int(row[0]) <= self.training.step]
-        with replacing(self.log, force=True) as new, new.open("w", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *kept])
+        if processes.rank() == 0:
+            kept = [row for row in self._logged() if int(row[0]) <= self.training.step]
+            with replacing(self.log, force=True) as new, new.open("w", newline="") as file:
+                csv.writer(file).writerows([self.columns, *kept])
+        processes.wait_for_all()
         return self.training.step
 
     def rows(self) -> Iterator[Row]:
@@ -82,30 +105,37 @@ class Run:
 
         However this ends (an error, a closed generator, Ctrl-C), the last step is saved first.
         """
-        plan = self.training.plan
-        batches = stream(self.source, self.training.step, plan.steps, self.workers)
+        batches = stream(self.source, self.training.numbers, self.workers)
+        if processes.rank() > 0:
+            for terms in self.training.run(batches):
+                yield self._row(terms)
+            return
         with ExitStack() as stack:
-            log = stack.enter_context(self.log.open("a", newline=""))
+            log = _Log(self, stack)
             stack.callback(self._save, log)
             for terms in self.training.run(batches):
-                row = self._row(sum(terms.values()))
-                csv.writer(log).writerow(["" if v is None else v for v in astuple(row)])
-                if row.step % self.checkpoint_every == 0 and row.step < plan.steps:
+                log.due = self._row(terms)
+                row = self._validated(log.due)
+                log.write(row)
+                if row.step % self.checkpoint_every == 0 and row.step < self.training.plan.steps:
                     self._save(log)
                 yield row
-        artifacts.save(self.training.net.eval(), self.out, force=True)
+        artifacts.save(self.training.result.eval(), self.out, force=True)  # pyright: ignore
         self.checkpoint.unlink(missing_ok=True)
 
-    def _row(self, loss: float) -> Row:
-        step, net = self.training.step, self.training.net
-        if step % self.validate_every and step != self.training.plan.steps:
-            return Row(step, loss)
-        return Row(step, loss, self.validation.matching(net), self.validation.fpr95(net))
+    def _row(self, terms: Mapping[str, float]) -> Row:
+        return Row(self.training.step, sum(terms.values()), terms)
 
-    def _save(self, log: IO[str]) -> None:
+    def _validated(self, row: Row) -> Row:
+        if row.step % self.validate_every and row.step != self.training.plan.steps:
+            return row
+        net = self.training.result
+        matching, fpr95 = self.validation.matching(net), self.validation.fpr95(net)
+        return Row(row.step, row.loss, row.terms, matching, fpr95)
+
+    def _save(self, log: "_Log") -> None:
         """The log first: rows beyond the checkpoint are cut when it is taken up, gaps stay."""
         log.flush()
-        os.fsync(log.fileno())
         self.training.save(self.checkpoint)
 
     def _logged(self) -> list[list[str]]:
@@ -113,6 +143,47 @@ class Run:
             return []
         with self.log.open(newline="") as file:
             header, *rows = csv.reader(file)
-        if tuple(header) != COLUMNS:
-            raise FileError(f"{self.log}: not the log of a training; move it away")
-        return [row for row in rows if len(row) == len(COLUMNS) and row[0].isdigit()]
+        if tuple(header) != self.columns:
+            raise FileError(f"{self.log}: not the log of this training; move it away")
+        return [row for row in rows if len(row) == len(self.columns) and row[0].isdigit()]
+
+
+class _Log:
+    """The table, and TensorBoard's copy of it.
+
+    A row that is `due` and was not written, because its validation was broken off, is written
+    without it.
+    """
+
+    def __init__(self, run: Run, stack: ExitStack) -> None:
+        self.columns = run.columns
+        self.file: IO[str] = stack.enter_context(run.log.open("a", newline=""))
+        self.due: Row | None = None
+        self.board = _board(run, stack) if run.tensorboard else None
+
+    def write(self, row: Row) -> None:
+        numbers = row.numbers()
+        csv.writer(self.file).writerow([numbers.get(name, "") for name in self.columns])
+        if self.board is not None:
+            for name, value in numbers.items():
+                group = "held_out" if name in ("matching", "fpr95") else "train"
+                self.board.add_scalar(f"{group}/{name}", value, row.step)
+        self.due = None
+
+    def flush(self) -> None:
+        if self.due is not None:
+            self.write(self.due)
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+
+def _board(run: Run, stack: ExitStack) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise RequestError(
+            "TensorBoard's logs need its package: pip install 'descompress[tensorboard]'"
+        ) from None
+    writer = SummaryWriter(run.tensorboard, purge_step=run.training.step + 1)
+    stack.callback(writer.close)
+    return writer

@@ -1,27 +1,37 @@
-"""One training loop: any network, any source of batches, any objective; stops and goes on anywhere.
+"""One training loop: any network, any source, any objectives; stops and goes on anywhere.
 
-    training = Training(net, triplet, Plan(steps=4000))
-    for terms in training.run(stream(source, training.step, 4000)):
+    training = Training(net, Weighted.read({"triplet": {}}), Plan(steps=4000))
+    for terms in training.run(stream(source, training.numbers)):
         ...  # print, evaluate, training.save("run.ckpt"), stop
 
-The random state is part of a checkpoint and batches depend on their step alone, so a training that
-was stopped and restored gives the curve of one that was not.
+The random state is part of a checkpoint and batches depend on their number alone, so a training
+that was stopped and restored gives the curve of one that was not.
+
+Objectives see the descriptors of a whole batch, which may be larger than what a network can be
+trained on at once: it is described in `parts`, the gradient of the loss is taken with respect to
+the descriptors, and each part is described again to carry its share of it to the weights
+(gradient caching: L. Gao et al., "Scaling deep contrastive learning batch size under memory limited
+setup", RepL4NLP 2021). Batch norms see one part at a time. The parts may lie in several processes.
 """
 
 import math
 from collections.abc import Iterable, Iterator
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from hpatches_eval.files import replacing
 
+from . import processes
+from .data import Batch
 from .errors import FileError, RequestError, TrainingError
-from .objectives import Objective
+from .objectives import Seen, Weighted
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,27 +39,49 @@ class Plan:
     """How long and how fast to learn.
 
     Args:
-        steps: Batches in all.
-        lr: The highest learning rate, reached after `warmup` steps and then lowered to 0 along a
-            straight line, as HardNet's was.
+        steps: Changes of the weights in all.
+        lr: The highest learning rate, reached after `warmup` steps and then lowered to 0.
+        schedule: How it is lowered: "linear", along a straight line, as HardNet's was, or
+            "cosine", along half a cosine.
         weight_decay: AdamW's, decoupled from the gradient.
+        ema: Decay of the moving average of the weights that is validated and kept, 0 for none.
+        parts: Batches of the source whose pairs are told apart in one step.
         bf16: Run the network in bfloat16 where that is safe (autocast); the loss stays in float32.
     """
 
     steps: int
     lr: float = 2e-3
+    schedule: str = "linear"
     warmup: int = 100
     weight_decay: float = 1e-4
+    ema: float = 0.0
+    parts: int = 1
     bf16: bool = True
 
     def __post_init__(self) -> None:
         if self.steps < 1 or not 0 <= self.lr < math.inf or self.warmup < 0:
             raise RequestError(f"{self}: steps >= 1, lr >= 0 and warmup >= 0 are needed")
+        if self.schedule not in ("linear", "cosine"):
+            raise RequestError(f"schedule {self.schedule!r}: linear or cosine")
+        if not 0 <= self.ema < 1 or not 0 <= self.weight_decay < math.inf:
+            raise RequestError(f"{self}: 0 <= ema < 1 and weight_decay >= 0 are needed")
+        if self.parts < 1 or self.parts % processes.count():
+            raise RequestError(
+                f"{self.parts} parts do not divide among {processes.count()} processes"
+            )
 
     def rate(self, step: int) -> float:
         """The learning rate of step 0, 1, ..."""
-        rising = (step + 1) / (self.warmup + 1)
-        return self.lr * min(rising, 1.0) * max(1 - step / self.steps, 0.0)
+        rising, done = (step + 1) / (self.warmup + 1), min(step / self.steps, 1.0)
+        falling = 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.lr * min(rising, 1.0) * falling
+
+    def numbers(self, step: int) -> list[int]:
+        """The numbers of the batches that this process learns from, from `step` on."""
+        own = self.parts // processes.count()
+        first = processes.rank() * own
+        starts = range(step * self.parts + first, self.steps * self.parts, self.parts)
+        return [start + i for start in starts for i in range(own)]
 
 
 class Training:
@@ -58,52 +90,135 @@ class Training:
     Args:
         net: Trained in place.
         objective: The terms whose sum is minimised.
+        teacher: Describes the batches that come without a teacher's descriptors.
+        origin: Says what else makes this training; a checkpoint of another is refused.
     """
 
-    def __init__(self, net: nn.Module, objective: Objective, plan: Plan) -> None:
-        self.net, self.objective, self.plan = net, objective, plan
+    def __init__(
+        self,
+        net: nn.Module,
+        objective: Weighted,
+        plan: Plan,
+        teacher: nn.Module | None = None,
+        origin: str = "",
+    ) -> None:
+        self.net, self.objective, self.plan, self.origin = net, objective, plan, origin
+        self.teacher = teacher.eval().requires_grad_(False) if teacher else None
+        self.average = deepcopy(net).requires_grad_(False) if plan.ema else None
         self.step = 0
         self.optimizer = torch.optim.AdamW(
             net.parameters(), lr=plan.lr, weight_decay=plan.weight_decay
         )
 
-    def run(self, batches: Iterable[tuple[Tensor, Tensor]]) -> Iterator[dict[str, float]]:
-        """Learn from `batches`, the first of which is that of step `self.step`.
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the batches that are still to learn from."""
+        return self.plan.numbers(self.step)
 
-        Yields the terms of the objective after each step. The caller may evaluate the network,
-        save, or stop in between.
+    @property
+    def result(self) -> nn.Module:
+        """The network to validate and to keep: the moving average if there is one."""
+        return self.net if self.average is None else self.average
+
+    def run(self, batches: Iterable[Batch]) -> Iterator[dict[str, float]]:
+        """Learn from `batches`, those of the numbers `self.numbers`.
+
+        Yields the weighted terms of the objective after each step. The caller may evaluate the
+        network, save, or stop in between.
 
         Raises:
             TrainingError: A term is not finite; the network is left as the last step made it.
+            RequestError: An objective needs a teacher and there is none.
         """
-        for batch in batches:
+        own = self.plan.parts // processes.count()
+        for parts in zip(*[iter(batches)] * own, strict=True):
             if self.step >= self.plan.steps:
                 return
-            yield self._learn(batch)
+            yield self._learn(parts)
 
-    def _learn(self, batch: tuple[Tensor, Tensor]) -> dict[str, float]:
+    def _learn(self, parts: tuple[Batch, ...]) -> dict[str, float]:
         self.net.train()
+        device = next(self.net.parameters()).device
+        on_device = [_moved(part, device) for part in parts]
+        self.optimizer.zero_grad(set_to_none=True)
+        terms = self._backward(on_device)
+        loss = sum(terms.values())
+        if not math.isfinite(loss):
+            raise TrainingError(f"step {self.step}: the loss is {loss}; lower the rate")
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.rate(self.step)
-        device = next(self.net.parameters()).device
-        moved = (batch[0].to(device), batch[1].to(device))
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.plan.bf16):
-            terms = self.objective(self.net, moved)
-        loss = torch.stack(list(terms.values())).sum()
-        if not torch.isfinite(loss):
-            raise TrainingError(f"step {self.step}: the loss is {loss.item()}; lower the rate")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        processes.share_gradients_(self.net)
         self.optimizer.step()
+        processes.share_statistics_(self.net)
         self.step += 1
-        return {name: term.item() for name, term in terms.items()}
+        self._follow()
+        return terms
+
+    def _backward(self, parts: list[Batch]) -> dict[str, float]:
+        """Gradients of this process's share of the loss, and the terms of the whole loss."""
+        states, rows = [], []
+        for part in parts:
+            states.append(_random_state())
+            with torch.set_grad_enabled(len(parts) == 1):
+                rows.append(self._described(self.net, part))
+        told_apart = processes.gathered(torch.stack([row.detach() for row in rows]))
+        terms, gradient = self._gradient(told_apart, self._taught(parts))
+        own = gradient[processes.rank() * len(parts) :]
+        for part, state, row, pull in zip(parts, states, rows, own, strict=False):
+            if len(parts) > 1:
+                _set_random_state(state)
+                row = self._described(self.net, part)
+            row.backward(pull)
+        return terms
+
+    def _gradient(
+        self, rows: Float[Tensor, "n 2 b d"], taught: Float[Tensor, "n 2 b e"] | None
+    ) -> tuple[dict[str, float], Float[Tensor, "n 2 b d"]]:
+        """The terms of the objective, and the gradient of their sum in the descriptors."""
+        rows.requires_grad_()
+        teacher = None if taught is None else (_side(taught, 0), _side(taught, 1))
+        terms = self.objective(Seen(_side(rows, 0), _side(rows, 1), teacher))
+        torch.stack(list(terms.values())).sum().backward()
+        assert rows.grad is not None
+        return {name: term.item() for name, term in terms.items()}, rows.grad
+
+    def _taught(self, parts: list[Batch]) -> Float[Tensor, "n 2 b e"] | None:
+        if not self.objective.needs_teacher:
+            return None
+        known = [part.teacher for part in parts if part.teacher is not None]
+        if len(known) < len(parts):
+            if self.teacher is None:
+                return None
+            with torch.no_grad():
+                known = [self._described(self.teacher, part) for part in parts]
+        return processes.gathered(torch.stack(known))
+
+    def _described(self, net: nn.Module, part: Batch) -> Float[Tensor, "2 b d"]:
+        patches = torch.cat([part.anchors, part.positives])
+        with torch.autocast(patches.device.type, torch.bfloat16, enabled=self.plan.bf16):
+            rows = net(patches)
+        return rows.float().unflatten(0, (2, -1))
+
+    def _follow(self) -> None:
+        """Move the average towards the network; quickly at first, when it knows little."""
+        if self.average is None:
+            return
+        share = 1 - min(self.plan.ema, (1 + self.step) / (10 + self.step))
+        pairs = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
+        for kept, new in pairs:
+            kept.lerp_(new, share) if kept.is_floating_point() else kept.copy_(new)
+
+    def _told(self) -> dict[str, Any]:
+        plan, objective = asdict(self.plan), self.objective.to_json()
+        return {"plan": plan, "objective": objective, "origin": self.origin}
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint, whole or not at all, in place of the one before."""
         state = {
-            "plan": asdict(self.plan),
+            **self._told(),
             "step": self.step,
             "net": self.net.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "random": torch.get_rng_state(),
         }
@@ -117,19 +232,46 @@ class Training:
             FileError: Not such a file, of another plan, or of another network.
         """
         state = _read(Path(path))
-        if state.get("plan") != asdict(self.plan):
-            raise FileError(
-                f"{path}: a checkpoint of {state.get('plan')}, not of {asdict(self.plan)}; "
-                f"ask for the same, or delete it to start anew"
-            )
+        for name, own in self._told().items():
+            if state.get(name) != own:
+                raise FileError(
+                    f"{path}: a checkpoint of {state.get(name)}, not of {own}; ask for the same, "
+                    f"or delete it to start anew"
+                )
         try:
             self.net.load_state_dict(state["net"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             torch.set_rng_state(state["random"])
             self.step = int(state["step"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             line = str(error).splitlines()[0]
             raise FileError(f"{path}: a checkpoint of another network ({line})") from None
+
+
+def _moved(batch: Batch, device: torch.device) -> Batch:
+    sides = batch.anchors.to(device), batch.positives.to(device)
+    return Batch(*sides, None if batch.teacher is None else batch.teacher.to(device))
+
+
+def _side(rows: Float[Tensor, "n 2 b d"], side: int) -> Float[Tensor, "nb d"]:
+    return rows[:, side].flatten(0, 1)
+
+
+def _random_state() -> list[Tensor]:
+    """Of dropout, on the CPU and on the GPUs."""
+    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if _on_gpu() else [])]
+
+
+def _set_random_state(state: list[Tensor]) -> None:
+    torch.set_rng_state(state[0])
+    if _on_gpu():
+        torch.cuda.set_rng_state_all(state[1:])
+
+
+def _on_gpu() -> bool:
+    return torch.cuda.is_initialized()
 
 
 def _read(path: Path) -> dict[str, Any]:

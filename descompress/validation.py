@@ -4,19 +4,23 @@ Two numbers, as in HPatches and in PhotoTour: the mean average precision of matc
 points of held-out photographs, and the false positive rate at 95 % recall on held-out tracks.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import nn
 
+from hpatches_eval.errors import DataError
 from hpatches_eval.frames import DIFFICULTIES, cut, similarity
 from hpatches_eval.metrics import ap, fpr_at_recall
+from hpatches_eval.patches import TYPES
 
+from .data.mixture import Mixture
 from .data.photographs import Photograph
 from .data.photometric import Photometric
 from .data.phototour import PhotoTour
+from .data.releases import Views
 from .data.sizing import SIZE, shrunk
 from .description import describe
 
@@ -35,9 +39,10 @@ class Validation:
     views: list[dict[str, np.ndarray]]
     tour: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
 
-    def matching(self, net: nn.Module) -> float:
-        """Mean average precision over photographs and difficulties, as in HPatches."""
-        return float(np.mean([ap for views in self.views for ap in _matching(net, views)]))
+    def matching(self, net: nn.Module) -> float | None:
+        """Mean average precision over views and difficulties, as in HPatches; None without."""
+        values = [ap for views in self.views for ap in _matching(net, views)]
+        return float(np.mean(values)) if values else None
 
     def fpr95(self, net: nn.Module) -> float | None:
         """False positive rate at 95 % recall; None without tours."""
@@ -46,6 +51,42 @@ class Validation:
         first, second, same = self.tour
         distance = np.linalg.norm(describe(net, first) - describe(net, second), axis=1)
         return fpr_at_recall(-distance, same)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What `from_arrays` makes the same validation of; grey values as bytes."""
+        held = {
+            f"{name}/{i}": _as_bytes(patches)
+            for i, views in enumerate(self.views)
+            for name, patches in views.items()
+        }
+        if self.tour is not None:
+            first, second, same = self.tour
+            held |= {"first": _as_bytes(first), "second": _as_bytes(second), "same": same}
+        return held
+
+    @classmethod
+    def from_arrays(cls, held: Mapping[str, np.ndarray]) -> "Validation":
+        """The validation that `arrays` was asked of, to the nearest grey value.
+
+        Raises:
+            DataError: An array is missing.
+        """
+        count = sum(name.startswith("ref/") for name in held)
+        names = ("ref", *DIFFICULTIES)
+        try:
+            views = [{n: _as_float(held[f"{n}/{i}"]) for n in names} for i in range(count)]
+            if "same" not in held:
+                return cls(views)
+            return cls(views, (_as_float(held["first"]), _as_float(held["second"]), held["same"]))
+        except KeyError as error:
+            raise DataError(f"the validation part of the pack lacks {error}") from None
+
+
+def held_out_validation(mixture: Mixture) -> Validation:
+    """Views of up to 24 held-out photographs and sequences each, and pairs of held-out tracks."""
+    tour = tour_pairs(*mixture.held_tracks[0]) if mixture.held_tracks else None
+    views = photograph_views(mixture.held_photographs[:24])
+    return Validation([*views, *map(release_views, mixture.held_sequences[:24])], tour)
 
 
 def _matching(net: nn.Module, views: dict[str, Patches]) -> Iterator[float]:
@@ -76,6 +117,13 @@ def photograph_views(
     return made
 
 
+def release_views(sequence: Views, most: int = 200) -> dict[str, Patches]:
+    """The first points of a sequence: `ref`, and of each difficulty the first disturbed view."""
+    kinds = {"ref": "ref"} | {name: f"{name}1" for name in DIFFICULTIES}
+    rows = {name: sequence.patches[TYPES.index(kind), :most] for name, kind in kinds.items()}
+    return {name: _as_float(patches) for name, patches in rows.items()}
+
+
 def tour_pairs(
     tour: PhotoTour, points: list[np.ndarray], pairs: int = 4000, seed: int = 0
 ) -> tuple[Patches, Patches, np.ndarray]:
@@ -92,5 +140,9 @@ def tour_pairs(
     return x, y, same
 
 
-def _as_float(patches: list[np.ndarray]) -> Patches:
-    return np.stack(patches).astype(np.float32) / 255
+def _as_float(patches: Sequence[np.ndarray] | np.ndarray) -> Patches:
+    return np.asarray(patches).astype(np.float32) / 255
+
+
+def _as_bytes(patches: Patches) -> UInt8[np.ndarray, "b 32 32"]:
+    return np.rint(patches * 255).astype(np.uint8)

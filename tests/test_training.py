@@ -11,11 +11,11 @@ import pytest
 import torch
 from torch import nn
 
-from descompress.data import stream
+from descompress.data import Batch, stream
 from descompress.description import describe
 from descompress.errors import FileError, RequestError, TrainingError
 from descompress.nets import build
-from descompress.objectives import hardest_in_batch, triplet
+from descompress.objectives import Weighted
 from descompress.runs import Run
 from descompress.spec import Spec
 from descompress.training import Plan, Training
@@ -31,32 +31,36 @@ def source(step: int) -> tuple[np.ndarray, np.ndarray]:
     return anchors, (anchors + rng.normal(0, 0.2, anchors.shape)).astype(np.float32)
 
 
+TRIPLET = Weighted.read({"triplet": {}})
+
+
 def training(steps: int = 6, **plan: float) -> Training:
     torch.manual_seed(0)
-    return Training(build(SMALL), triplet, Plan(steps, warmup=2, **plan))
+    return Training(build(SMALL), TRIPLET, Plan(steps, warmup=2, **plan))
 
 
-def losses(run: Training, until: int) -> list[float]:
-    return [terms["triplet"] for terms in run.run(stream(source, run.step, until))]
+def losses(run: Training, until: int | None = None) -> list[float]:
+    numbers = [number for number in run.numbers if until is None or number < until]
+    return [terms["triplet"] for terms in run.run(stream(source, numbers))]
 
 
 def test_the_loss_goes_down():
     run = training(40, lr=1e-2)
-    curve = [t["triplet"] for t in run.run(stream(lambda step: source(0), 0, 40))]
+    curve = [t["triplet"] for t in run.run(stream(lambda step: source(0), run.numbers))]
     assert np.mean(curve[-5:]) < 0.8 * np.mean(curve[:5])
 
 
 @pytest.mark.parametrize("stop", [1, 3, 5])
 def test_a_training_stopped_at_any_step_goes_on_to_the_same_curve(tmp_path, stop):
     whole = training()
-    expected = losses(whole, 6)
+    expected = losses(whole)
     first = training()
     begun = losses(first, stop)
     first.save(tmp_path / "run.ckpt")
     torch.manual_seed(99)
-    second = Training(build(SMALL), triplet, Plan(6, warmup=2))
+    second = Training(build(SMALL), TRIPLET, Plan(6, warmup=2))
     second.restore(tmp_path / "run.ckpt")
-    assert begun + losses(second, 6) == expected
+    assert begun + losses(second) == expected
     for name, tensor in whole.net.state_dict().items():
         assert tensor.equal(second.net.state_dict()[name]), name
 
@@ -73,17 +77,18 @@ def test_the_rate_rises_then_falls_to_nothing():
 def test_weights_stay_where_they_are_at_rate_nothing():
     run = training(3, lr=0.0)
     before = {n: p.clone() for n, p in run.net.named_parameters()}
-    losses(run, 3)
+    losses(run)
     assert all(p.equal(before[n]) for n, p in run.net.named_parameters())
 
 
 def test_a_loss_that_is_no_number_stops_the_training():
-    net = nn.Linear(2, 2)
-    run = Training(net, lambda n, b: {"broken": n(b[0]).sum() * torch.nan}, Plan(3, bf16=False))
-    before = net.weight.clone()
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1024, 2))
+    run = Training(net, TRIPLET, Plan(3, bf16=False))
+    before = net[1].weight.clone()
+    broken = torch.full((2, 1, 32, 32), torch.nan)
     with pytest.raises(TrainingError, match="step 0: the loss is nan"):
-        list(run.run([(torch.ones(1, 2), torch.ones(1, 2))]))
-    assert net.weight.equal(before)
+        list(run.run([Batch(broken, broken)]))
+    assert net[1].weight.equal(before)
 
 
 def test_foreign_checkpoints_are_refused(tmp_path):
@@ -99,7 +104,7 @@ def test_foreign_checkpoints_are_refused(tmp_path):
     training(7).save(path)
     with pytest.raises(FileError, match=r"a checkpoint of .*'steps': 7"):
         training(6).restore(path)
-    other = Training(build(Spec("l2net", {"dim": 8})), triplet, Plan(6, warmup=2))
+    other = Training(build(Spec("l2net", {"dim": 8})), TRIPLET, Plan(6, warmup=2))
     other.save(path)
     with pytest.raises(FileError, match="a checkpoint of another network"):
         training(6).restore(path)
@@ -114,35 +119,6 @@ def test_foreign_checkpoints_are_refused(tmp_path):
 def test_a_plan_that_leads_nowhere_is_refused(bad):
     with pytest.raises(RequestError, match="steps >= 1"):
         Plan(**bad)
-
-
-def unit(*rows: tuple[float, float]) -> torch.Tensor:
-    return torch.nn.functional.normalize(torch.tensor(rows), dim=1)
-
-
-def test_the_triplet_loss_takes_the_closest_wrong_match_of_both_sides():
-    # Angles of 0, 90 and 180 degrees; positives turned by 60, 0 and 0.
-    anchors = unit((1.0, 0.0), (0.0, 1.0), (-1.0, 0.0))
-    positives = unit((0.5, 3**0.5 / 2), (0.0, 1.0), (-1.0, 0.0))
-    thirty, sixty, right = (2 * np.sin(np.radians(a) / 2) for a in (30, 60, 90))
-    # Row 1: own 60 degrees; closest wrong: its positive and anchor 2, 30 degrees.
-    # Row 2: own 0; closest wrong: its anchor and positive 1, 30. Row 3: own 0; closest: 90.
-    own, wrong = np.array([sixty, 0, 0]), np.array([thirty, thirty, right])
-    expected = np.maximum(1 + own - wrong, 0).mean()
-    assert hardest_in_batch(anchors, positives).item() == pytest.approx(expected, abs=2e-3)
-
-
-def test_duplicates_are_no_negatives():
-    anchors = unit((1.0, 0.0), (1.0, 0.0), (0.0, 1.0))
-    right = 2**0.5  # what is left to tell apart is at right angles
-    expected = max(1 - right, 0)
-    assert hardest_in_batch(anchors, anchors.clone()).item() == pytest.approx(expected, abs=2e-3)
-
-
-def test_the_gradient_is_finite_where_descriptors_coincide():
-    anchors = unit((1.0, 0.0), (0.0, 1.0)).requires_grad_()
-    hardest_in_batch(anchors, anchors.detach().clone(), margin=2.0).backward()
-    assert torch.isfinite(anchors.grad).all()
 
 
 def test_validation_tells_a_good_descriptor_from_a_bad_one():
@@ -258,3 +234,150 @@ def test_a_killed_run_goes_on_from_its_checkpoint_to_the_same_curve(tmp_path):
     names = ("whole.safetensors", "killed.safetensors")
     assert len({(tmp_path / name).read_bytes() for name in names}) == 1
     assert len({(tmp_path / f"{name}.csv").read_text() for name in names}) == 1
+
+
+def flat(steps: int = 4, **plan: float | str) -> Training:
+    """A network whose descriptors do not depend on the rest of the batch."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Linear(1024, 16), Unit())
+    return Training(net, TRIPLET, Plan(steps, warmup=0, bf16=False, lr=1e-2, **plan))
+
+
+class Unit(nn.Module):
+    def forward(self, x):
+        return nn.functional.normalize(x, dim=1)
+
+
+def joined(step: int) -> tuple[np.ndarray, np.ndarray]:
+    first, second = source(2 * step), source(2 * step + 1)
+    return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
+
+
+def test_a_batch_in_two_parts_gives_the_curve_of_the_whole_batch():
+    whole, parts = flat(), flat(parts=2)
+    expected = [terms["triplet"] for terms in whole.run(stream(joined, whole.numbers))]
+    assert losses(parts) == pytest.approx(expected, rel=1e-4)
+    assert len(set(expected)) == 4
+    alone = losses(flat())
+    assert alone[0] < 0.99 * expected[0]  # fewer to tell apart: an easier task
+
+
+def test_parts_see_the_same_dropout_both_times():
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(1024, 16), Unit())
+    seen: list[torch.Tensor] = []
+    net[1].register_forward_hook(lambda _, __, out: seen.append(out.detach().clone()))
+    run = Training(net, TRIPLET, Plan(1, parts=2, bf16=False))
+    losses(run)
+    assert len(seen) == 4
+    assert seen[0].equal(seen[2])
+    assert seen[1].equal(seen[3])
+    assert not (seen[0] == 0).equal(seen[1] == 0)
+
+
+def test_the_average_is_the_weights_mean_with_falling_shares():
+    run = flat(3, ema=0.5)
+    kept = [run.net[1].weight.detach().clone()]
+    for _ in run.run(stream(source, run.numbers)):
+        kept.append(run.net[1].weight.detach().clone())
+    average = kept[0]
+    for step, weight in enumerate(kept[1:], 1):
+        decay = min(0.5, (1 + step) / (10 + step))
+        average = decay * average + (1 - decay) * weight
+    assert torch.allclose(run.result[1].weight, average, atol=1e-6)
+    assert not torch.allclose(run.result[1].weight, kept[-1], atol=1e-4)
+    assert flat().result is not None
+
+
+def test_the_average_is_in_the_checkpoint(tmp_path):
+    run = flat(3, ema=0.9)
+    next(run.run(stream(source, run.numbers)))
+    run.save(tmp_path / "run.ckpt")
+    again = flat(3, ema=0.9)
+    again.restore(tmp_path / "run.ckpt")
+    assert again.result[1].weight.equal(run.result[1].weight)
+    assert losses(again) == losses(run)
+    assert again.result[1].weight.equal(run.result[1].weight)
+
+
+def test_a_cosine_falls_slowly_then_fast_then_slowly():
+    plan = Plan(steps=100, lr=2.0, warmup=0, schedule="cosine")
+    assert [plan.rate(i) for i in (0, 50, 100)] == pytest.approx([2, 1, 0])
+    assert plan.rate(25) == pytest.approx(1 + 0.5**0.5)
+
+
+def test_a_teacher_is_asked_where_batches_come_without_its_descriptors():
+    taught = Weighted.read({"imitation": {}})
+    torch.manual_seed(3)
+    teacher = nn.Sequential(nn.Flatten(), nn.Linear(1024, 16), Unit())
+    run, silent = flat(), flat()
+    run = Training(run.net, taught, Plan(30, lr=1e-2, bf16=False), teacher)
+    curve = [terms["imitation"] for terms in run.run(stream(source, run.numbers))]
+    assert curve[-1] < 0.5 * curve[0]
+    with torch.no_grad():
+        known = [
+            Batch(b.anchors, b.positives, torch.stack([teacher(b.anchors), teacher(b.positives)]))
+            for b in stream(source, range(30))
+        ]
+    told = Training(silent.net, taught, Plan(30, lr=1e-2, bf16=False))
+    assert [terms["imitation"] for terms in told.run(known)] == pytest.approx(curve, rel=1e-4)
+    with pytest.raises(RequestError, match="needs a teacher"):
+        next(Training(silent.net, taught, Plan(1)).run(stream(source, [0])))
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"schedule": "stairs"}, "linear or cosine"),
+        ({"ema": 1.0}, "ema < 1"),
+        ({"parts": 0}, "0 parts"),
+        ({"weight_decay": -1.0}, "weight_decay >= 0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(bad, message):
+    with pytest.raises(RequestError, match=message):
+        Plan(5, **bad)
+
+
+def test_another_origin_is_another_training(tmp_path):
+    first = Training(build(SMALL), TRIPLET, Plan(6), origin="seed 0")
+    first.save(tmp_path / "run.ckpt")
+    with pytest.raises(FileError, match="a checkpoint of seed 0, not of seed 1"):
+        Training(build(SMALL), TRIPLET, Plan(6), origin="seed 1").restore(tmp_path / "run.ckpt")
+
+
+WORKER = """
+import sys
+sys.path.insert(0, {tests!r})
+import torch
+import test_training as t
+from descompress.processes import processes, rank
+torch.set_num_threads(1)
+with processes("cpu"):
+    run = t.flat(parts=2)
+    curve = t.losses(run)
+    if rank() == 0:
+        print(repr(curve))
+        torch.save(run.net.state_dict(), {out!r})
+"""
+
+
+def test_two_processes_give_the_curve_of_one_with_the_doubled_batch(tmp_path):
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER.format(tests=str(ROOT / "tests"), out=str(tmp_path / "net.pt")))
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    done = subprocess.run(
+        [sys.executable, *launcher, str(script)],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    whole = flat()
+    expected = [terms["triplet"] for terms in whole.run(stream(joined, whole.numbers))]
+    found = [float(v) for v in done.stdout.strip().strip("[]").split(",")]
+    assert found == pytest.approx(expected, rel=1e-4)
+    weights = torch.load(tmp_path / "net.pt", weights_only=True)
+    for name, tensor in whole.net.state_dict().items():
+        assert (tensor - weights[name]).abs().mean() < 1e-4, name  # Adam magnifies rounding

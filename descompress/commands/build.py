@@ -20,7 +20,7 @@ import click
 @click.option("--seed", default=0, show_default=True, help="Of the random weights.")
 @click.option("--force", is_flag=True, help="Replace OUT.")
 def build(net: str, out: Path, args: tuple[str, ...], *, seed: int, force: bool) -> None:
-    """Write OUT: the network NET (l2net, tfeat, desdis, superpoint) with random weights."""
+    """Write OUT: NET (l2net, tfeat, desdis, strided or superpoint) with random weights."""
     import torch
 
     from hpatches_eval.files import refuse_existing
@@ -34,14 +34,19 @@ def build(net: str, out: Path, args: tuple[str, ...], *, seed: int, force: bool)
     refuse_existing(out, force=force)
     torch.manual_seed(seed)
     try:
-        built = nets.build(Spec(net, dict(_parsed(arg) for arg in args)))
+        built = nets.build(Spec(net, dict(parsed_arg(arg) for arg in args)))
     except (RuntimeError, MemoryError) as error:
         raise RequestError(f"{net}: so large a network does not fit into memory") from error
     save(built, out, force=force)
     click.echo(f"{out}: {net}, {cost(built).params:,} parameters")
 
 
-def _parsed(arg: str) -> tuple[str, Any]:
+def parsed_arg(arg: str) -> tuple[str, Any]:
+    """An argument of a network, NAME=VALUE, the value as JSON or a list of such.
+
+    Raises:
+        BadParameter: It is not of that form.
+    """
     name, equals, text = arg.partition("=")
     if not equals:
         raise click.BadParameter(f"{arg!r} is not NAME=VALUE", param_hint="--arg")

@@ -1,152 +1,216 @@
-"""`descompress train`: a patch network from photographs and PhotoTour sets."""
+"""`descompress train` and `descompress distill`: patch networks from photographs and tours."""
 
+import json
 import time
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from .build import parsed_arg
+from .material import material, material_options
+
 if TYPE_CHECKING:
-    from ..nets import PatchNet
+    from ..recipes import Recipe
     from ..runs import Row, Run
 
+_PATH = click.Path(path_type=Path)
+_OPTIONS = [  # of the recipe first: what is left out is taken from it, or is the default
+    click.option("--steps", type=int, help="Changes of the weights.  [default: 4000]"),
+    click.option("--lr", type=float, help="Highest learning rate (AdamW).  [default: 0.002]"),
+    click.option("--schedule", help="linear or cosine, down to 0.  [default: linear]"),
+    click.option("--warmup", type=int, help="Steps to the highest rate.  [default: 100]"),
+    click.option("--weight-decay", type=float, help="[default: 0.0001]"),
+    click.option("--ema", type=float, help="Decay of a moving average to keep.  [default: none]"),
+    click.option(
+        "--parts", type=int, help="Batches told apart in one step (gradient caching).  [default: 1]"
+    ),
+    click.option(
+        "--float32", is_flag=True, help="No bfloat16; faster on a CPU where channels are few."
+    ),
+    click.option("--batch", type=int, help="Pairs in a batch.  [default: 512]"),
+    click.option("--tour-share", type=float, help="Share of pairs from tours.  [default: 0.3]"),
+    click.option("--dropout", type=float, help="Where the network has it.  [default: 0.1]"),
+    click.option("--seed", type=int, help="[default: 0]"),
+    click.option(
+        "--objective",
+        "objectives",
+        multiple=True,
+        metavar="NAME[:SETTING=VALUE,...]",
+        help="triplet, second_order, similarity, imitation, desdis or itrd, with a weight and "
+        "settings of its own: imitation:weight=2. May be repeated.",
+    ),
+    click.option(
+        "--arg",
+        "args",
+        multiple=True,
+        metavar="NAME=VALUE",
+        help="An argument of a network called by name, e.g. widths=16,32,48,64; may be repeated.",
+    ),
+    click.option("--pack", type=_PATH, help="What `pack` made, in place of photographs and all."),
+    click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ..."),
+    click.option("--workers", default=1, show_default=True, help="Processes that make batches."),
+    click.option("--validate-every", default=500, show_default=True, help="In steps."),
+    click.option("--checkpoint-every", default=100, show_default=True, help="In steps."),
+    click.option("--tensorboard", type=_PATH, help="Folder for TensorBoard's logs."),
+    click.option("--force", is_flag=True, help="Replace OUT."),
+]
+_OF_PLAN = ("steps", "lr", "schedule", "warmup", "weight_decay", "ema", "parts")
 
-@dataclass(frozen=True)
-class Settings:
-    """The options of `train`; see its help."""
 
-    net: str
-    out: Path
-    photographs: Path | None
-    phototour: tuple[Path, ...]
-    steps: int
-    batch: int
-    tour_share: float
-    lr: float
-    dropout: float
-    seed: int
-    device: str
-    workers: int
-    cache: Path | None
-    validate_every: int
-    checkpoint_every: int
-    force: bool
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return material_options(command)
 
 
 @click.command()
 @click.argument("net")
 @click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--photographs", type=click.Path(path_type=Path), help="A folder of images.")
-@click.option(
-    "--phototour",
-    type=click.Path(path_type=Path),
-    multiple=True,
-    help="A folder in the PhotoTour layout; may be repeated.",
-)
-@click.option("--steps", default=4000, show_default=True, help="Batches in all.")
-@click.option("--batch", default=512, show_default=True, help="Pairs in a batch.")
-@click.option("--tour-share", default=0.3, show_default=True, help="Share of pairs from tours.")
-@click.option("--lr", default=2e-3, show_default=True, help="Highest learning rate (AdamW).")
-@click.option("--dropout", default=0.1, show_default=True, help="Where the network has it.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ...")
-@click.option("--workers", default=1, show_default=True, help="Processes that make batches.")
-@click.option("--cache", type=click.Path(path_type=Path), help="Folder to keep found points in.")
-@click.option("--validate-every", default=500, show_default=True, help="In steps.")
-@click.option("--checkpoint-every", default=100, show_default=True, help="In steps.")
-@click.option("--force", is_flag=True, help="Replace OUT.")
-def train(**options: object) -> None:
-    """Train NET with HardNet's objective and write OUT.
+@_options
+def train(net: str, out: Path, **options: Any) -> None:
+    """Train NET and write OUT.
 
-    NET is the name of a patch network, such as l2net, or a file to start from (see `build`).
+    NET is the name of a patch network, such as l2net or strided, a file to start from (see
+    `build`), or a recipe (.toml). The objective is HardNet's if no other is asked for.
 
     A checkpoint OUT.ckpt and a log OUT.csv lie beside OUT. Stopped at any moment, the same command
-    goes on from the last checkpoint, to the same curve.
+    goes on from the last checkpoint, to the same curve. `torchrun -m descompress train ...` trains
+    in several processes, each with its share of --parts.
     """
-    settings = Settings(**options)  # pyright: ignore[reportArgumentType]
+    _train(net, out, {}, options)
+
+
+@click.command()
+@click.argument("student")
+@click.argument("out", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--teacher", help="A network file, or a shipped network.")
+@click.option(
+    "--calibrate", type=int, help="Patches to refit a converted start on.  [default: 4096]"
+)
+@_options
+def distill(
+    student: str, out: Path, teacher: str | None, calibrate: int | None, **options: Any
+) -> None:
+    """Train STUDENT to do what TEACHER does, and write OUT.
+
+    STUDENT is a recipe of `convert` for the teacher, such as cdp5 or depthwise@5-7; the name of a
+    patch network; a file to start from; or a training recipe (.toml). It learns to imitate the
+    teacher's descriptors if no other objective is asked for.
+
+    Files, interruptions and several processes: as `train`.
+    """
+    _train(student, out, {"teacher": teacher, "calibrate": calibrate}, options)
+
+
+def _train(start: str, out: Path, taught: dict[str, Any], options: dict[str, Any]) -> None:
     from hpatches_eval.files import refuse_existing
 
-    refuse_existing(settings.out, force=settings.force)  # before the photographs are read
-    run = _run(settings)
-    first = run.start(force=settings.force)
-    click.echo(f"{settings.out}: step {first} of {settings.steps}", err=True)
-    try:
-        _show(run, first, settings.steps)
-    except KeyboardInterrupt:
-        click.echo(f"stopped; the same command goes on from step {run.training.step}", err=True)
-        raise
-
-
-def _run(settings: Settings) -> "Run":
-    import torch
-
-    from ..data.mixture import read_mixture
     from ..memory import keep_freed_memory
-    from ..objectives import triplet
-    from ..runs import Run
-    from ..training import Plan, Training
-    from ..validation import Validation, photograph_views, tour_pairs
+    from ..processes import processes, rank
 
+    refuse_existing(out, force=options["force"])  # before the photographs are read
     keep_freed_memory()
-    plan = Plan(settings.steps, settings.lr)
-    torch.manual_seed(settings.seed)
-    net = _start(settings.net).to(settings.device)
-    for module in net.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = settings.dropout
-    mixture = read_mixture(
-        settings.photographs, settings.phototour, settings.cache, _say_photographs
-    )
-    held = mixture.held_tracks[:1]
-    validation = Validation(
-        photograph_views(mixture.held_photographs[:24]),
-        tour_pairs(*held[0]) if held else None,
-    )
-    source = mixture.source(settings.batch, settings.tour_share, settings.seed)
+    recipe = _recipe(start, taught, options)
+    with processes(options["device"]) as device:
+        run = _run(recipe, out, options | {"device": device})
+        first = run.start(force=options["force"])
+        if rank() == 0:
+            click.echo(f"{out}: step {first} of {recipe.plan.steps}", err=True)
+        try:
+            _show(run, first, 2 * recipe.data.batch * recipe.plan.parts)
+        except KeyboardInterrupt:
+            if rank() == 0:
+                step = run.training.step
+                click.echo(f"stopped; the same command goes on from step {step}", err=True)
+            raise
+
+
+def _recipe(start: str, taught: Mapping[str, Any], options: Mapping[str, Any]) -> "Recipe":
+    from ..recipes import Recipe, merged, read_recipe
+
+    content = read_recipe(start) if Path(start).suffix == ".toml" else {"start": start}
+    said = {
+        **taught,
+        "seed": options["seed"],
+        "dropout": options["dropout"],
+        "net": dict(parsed_arg(arg) for arg in options["args"]),
+        "plan": _given(options, _OF_PLAN) | ({"bf16": False} if options["float32"] else {}),
+        "data": _given(options, ("batch", "tour_share")),
+        "objectives": dict(_objective(text) for text in options["objectives"]),
+    }
+    content = merged(content, {n: v for n, v in said.items() if v is not None and v != {}})
+    if taught and not content.get("objectives"):
+        content["objectives"] = {"imitation": {}}
+    return Recipe.from_dict(content)
+
+
+def _given(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: options[name] for name in names if options[name] is not None}
+
+
+def _objective(text: str) -> tuple[str, dict[str, Any]]:
+    name, _, settings = text.partition(":")
+    pairs = [item.partition("=") for item in settings.split(",") if item]
+    if not all(equals and value for _, equals, value in pairs):
+        raise click.BadParameter(
+            f"{text!r} is not NAME:SETTING=VALUE,...", param_hint="--objective"
+        )
+    return name, {key: _number(value) for key, _, value in pairs}
+
+
+def _number(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _run(recipe: "Recipe", out: Path, options: Mapping[str, Any]) -> "Run":
+    from hpatches_eval.terminal import shown_progress
+
+    from ..runs import Run, checkpoint_of
+    from ..students import prepare
+
+    fresh = not checkpoint_of(out).exists()
+    with shown_progress() as progress:
+        prepared = prepare(
+            recipe,
+            material(options),
+            options["pack"],
+            device=options["device"],
+            fresh=fresh,
+            progress=progress,
+        )
     return Run(
-        settings.out,
-        Training(net, triplet, plan),
-        source,
-        validation,
-        settings.workers,
-        settings.checkpoint_every,
-        settings.validate_every,
+        out,
+        *prepared,
+        workers=options["workers"],
+        checkpoint_every=options["checkpoint_every"],
+        validate_every=options["validate_every"],
+        tensorboard=options["tensorboard"],
     )
 
 
-def _start(net: str) -> "PatchNet":
-    from ..artifacts import load
-    from ..errors import RequestError
-    from ..nets import PatchNet, build
-    from ..spec import Spec
+def _show(run: "Run", first: int, patches: int, every: int = 20) -> None:
+    """Lines of progress; `patches` is how many a step learns from."""
+    from ..processes import rank
 
-    made = load(net) if Path(net).suffix == ".safetensors" else build(Spec(net))
-    if not isinstance(made, PatchNet):
-        raise RequestError(f"{net} does not describe patches: only patch networks are trained")
-    return made
-
-
-def _say_photographs(done: int, total: int) -> None:
-    if done % 100 == 0 or done == total:
-        click.echo(f"points of {done} of {total} photographs", err=True)
-
-
-def _show(run: "Run", first: int, steps: int, every: int = 20) -> None:
     losses: list[float] = []
     start = time.perf_counter()
     for row in run.rows():
         losses = [*losses[-99:], row.loss]
-        if row.step % every == 0 or row.matching is not None:
+        if rank() == 0 and (row.step % every == 0 or _held(row)):
             pace = (time.perf_counter() - start) / (row.step - first)
-            click.echo(_line(row, sum(losses) / len(losses), pace, steps), err=True)
+            left = round(pace * (run.training.plan.steps - row.step) / 60)
+            steps = f"step {row.step}/{run.training.plan.steps}"
+            speed = f"{patches / pace:.0f} patches/s  {left} min left"
+            loss = f"loss {sum(losses) / len(losses):.4f}"
+            click.echo(f"{steps}  {loss}  {speed}{_held(row)}", err=True)
 
 
-def _line(row: "Row", loss: float, pace: float, steps: int) -> str:
-    left = round(pace * (steps - row.step) / 60)
-    line = f"step {row.step}/{steps}  loss {loss:.4f}  {pace:.2f} s a step  {left} min left"
-    if row.matching is not None:
-        line += f"  held out: matching {row.matching:.4f}"
-    if row.fpr95 is not None:
-        line += f", FPR95 {row.fpr95:.4f}"
-    return line
+def _held(row: "Row") -> str:
+    held = {"matching": row.matching, "FPR95": row.fpr95}
+    said = ", ".join(f"{name} {value:.4f}" for name, value in held.items() if value is not None)
+    return f"  held out: {said}" if said else ""

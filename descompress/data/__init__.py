@@ -1,12 +1,13 @@
 """Where training pairs come from.
 
-A source is a function from the number of a step to a batch: two arrays of grey patches whose rows
-i show the same point. It is a pure function of its settings, its seed and the step, so that a
-training can stop anywhere and go on as if it had not, with any number of worker processes.
+A source is a function from a number 0, 1, ... to a batch: two arrays of grey patches whose rows i
+show the same point, and perhaps what a teacher makes of them. It is a pure function of its
+settings, its seed and that number, so that a training can stop anywhere and go on as if it had
+not, with any number of worker processes.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
@@ -16,42 +17,54 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 Array: TypeAlias = Float[np.ndarray, "b 32 32"]
-Source: TypeAlias = Callable[[int], tuple[Array, Array]]
-Batch: TypeAlias = tuple[Float[Tensor, "b 1 32 32"], Float[Tensor, "b 1 32 32"]]
+Arrays: TypeAlias = tuple[Array, Array] | tuple[Array, Array, Float[np.ndarray, "2 b d"]]
+Source: TypeAlias = Callable[[int], Arrays]
+Pairs: TypeAlias = Callable[[int], tuple[Array, Array]]  # a source without a teacher
 
 
-def mixed(sources: Sequence[Source]) -> Source:
+class Batch(NamedTuple):
+    """Pairs of patches, row i of both sides being views of one point.
+
+    Args:
+        teacher: The teacher's descriptors of both sides, where they were computed before.
+    """
+
+    anchors: Float[Tensor, "b 1 32 32"]
+    positives: Float[Tensor, "b 1 32 32"]
+    teacher: Float[Tensor, "2 b d"] | None = None
+
+
+def mixed(sources: Sequence[Pairs]) -> Pairs:
     """Batches that hold one batch of each source."""
 
-    def source(step: int) -> tuple[Array, Array]:
-        anchors, positives = zip(*(part(step) for part in sources), strict=True)
+    def source(number: int) -> tuple[Array, Array]:
+        anchors, positives = zip(*(part(number) for part in sources), strict=True)
         return np.concatenate(anchors), np.concatenate(positives)
 
     return source
 
 
-class _Steps(Dataset[Batch]):
-    def __init__(self, source: Source, first: int, steps: int) -> None:
-        self.source, self.first, self.steps = source, first, steps
+class _Numbered(Dataset[Batch]):
+    def __init__(self, source: Source, numbers: Sequence[int]) -> None:
+        self.source, self.numbers = source, numbers
 
     def __len__(self) -> int:
-        return self.steps - self.first
+        return len(self.numbers)
 
     def __getitem__(self, index: int) -> Batch:
-        anchors, positives = self.source(self.first + index)
-        return torch.from_numpy(anchors[:, None]), torch.from_numpy(positives[:, None])
+        anchors, positives, *teacher = self.source(self.numbers[index])
+        sides = torch.from_numpy(anchors[:, None]), torch.from_numpy(positives[:, None])
+        return Batch(*sides, torch.from_numpy(teacher[0]) if teacher else None)
 
 
-def stream(source: Source, first: int, steps: int, workers: int = 0) -> DataLoader[Batch]:
-    """The batches of steps `first` to `steps` - 1, in order, made ahead by `workers` processes."""
+def stream(source: Source, numbers: Sequence[int], workers: int = 0) -> DataLoader[Batch]:
+    """The batches of these numbers, in order, made ahead by `workers` processes."""
     cv2.setNumThreads(1)  # OpenCV's threads do not survive the fork of a worker
-    dataset = _Steps(source, first, steps)
-    ahead = 4 if workers else None
     return DataLoader(
-        dataset,
+        _Numbered(source, numbers),
         batch_size=None,
         num_workers=workers,
-        prefetch_factor=ahead,
+        prefetch_factor=4 if workers else None,
         collate_fn=_as_it_is,
         generator=torch.Generator(),  # of its own, else each start would draw from everybody's
     )

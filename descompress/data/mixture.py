@@ -1,79 +1,107 @@
 """The training set of a patch network, and the part of it held back to tell how it does."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import RequestError
-from . import Source, mixed
+from . import Pairs, mixed
 from .photographs import HomographyPairs, Photograph, held_out, read_photographs
 from .phototour import PhotoTour, TourPairs, tracks
+from .releases import ReleasePairs, Views, read_release
 
 HELD_TRACKS = 0.08  # the last points of every tour, by their ids: they lie together in a scene
 
 
 @dataclass(frozen=True)
-class Mixture:
-    """Photographs and tours, each split into a part to learn from and one to validate on.
+class Material:
+    """Where to find what to learn from.
 
     Args:
-        held_photographs: About a twentieth, chosen by name.
+        photographs: A folder of images, searched through.
+        tours: Folders in the PhotoTour layout.
+        release: A patch release in HPatches' layout.
+        split: Of the release: only the train part of this published split.
+        cache: A folder to keep the points found on photographs in.
+    """
+
+    photographs: Path | None = None
+    tours: Sequence[Path] = ()
+    release: Path | None = None
+    split: str | None = None
+    cache: Path | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing."""
+        return self.photographs is None and not self.tours and self.release is None
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Photographs, tours and a release, each with a part to learn from and one to validate on.
+
+    Args:
+        held_photographs, held_sequences: About a twentieth, chosen by name.
         held_tracks: For each tour the patch numbers of its last points.
     """
 
-    photographs: list[Photograph]
-    tours: list[tuple[PhotoTour, list[np.ndarray]]]
-    held_photographs: list[Photograph]
-    held_tracks: list[tuple[PhotoTour, list[np.ndarray]]]
+    photographs: list[Photograph] = field(default_factory=list)
+    tours: list[tuple[PhotoTour, list[np.ndarray]]] = field(default_factory=list)
+    sequences: list[Views] = field(default_factory=list)
+    held_photographs: list[Photograph] = field(default_factory=list)
+    held_tracks: list[tuple[PhotoTour, list[np.ndarray]]] = field(default_factory=list)
+    held_sequences: list[Views] = field(default_factory=list)
 
-    def source(self, pairs: int, tour_share: float, seed: int) -> Source:
-        """Batches of `pairs` pairs, `tour_share` of them from the tours.
+    def source(self, pairs: int, tour_share: float, seed: int) -> Pairs:
+        """Batches of `pairs` pairs, `tour_share` of them from the tours and the release.
 
         Raises:
             RequestError: The share does not fit what there is.
         """
         if not 0 <= tour_share <= 1 or pairs < 2:
             raise RequestError(f"{pairs} pairs, {tour_share} of them of tours: 0 to 1 of 2 or more")
+        real = len(self.tours) + bool(self.sequences)
         of_tours = round(pairs * tour_share) if self.photographs else pairs
-        of_tours = of_tours if self.tours else 0
-        parts: list[Source] = []
+        of_tours = of_tours if real else 0
+        parts: list[Pairs] = []
         if of_tours < pairs:
             parts.append(HomographyPairs(self.photographs, pairs - of_tours, seed=seed))
-        for i, (tour, points) in enumerate(self.tours if of_tours else []):
-            each = of_tours // len(self.tours) + (i < of_tours % len(self.tours))
+        counts = [of_tours // real + (i < of_tours % real) for i in range(real)] if of_tours else []
+        for i, (each, (tour, points)) in enumerate(zip(counts, self.tours, strict=False)):
             parts.append(TourPairs(tour, points, each, seed=seed + i))
+        if counts and self.sequences:
+            parts.append(ReleasePairs(self.sequences, counts[-1], seed=seed))
         return mixed(parts)
 
 
 def read_mixture(
-    photographs: Path | None,
-    tours: tuple[Path, ...],
-    cache: Path | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    material: Material, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Mixture:
     """Read what to learn from.
 
     Args:
-        photographs: A folder of images, searched through.
-        tours: Folders in the PhotoTour layout.
-        cache: See `photographs.read_photographs`.
+        progress: Called with the photographs done and their total.
 
     Raises:
-        RequestError: Neither is given.
-        DataError: See `read_photographs` and `PhotoTour.read`.
+        RequestError: Nothing is given, or no split has the name.
+        DataError: See `read_photographs`, `PhotoTour.read` and `read_release`.
     """
-    if photographs is None and not tours:
-        raise RequestError("nothing to learn from: give --photographs, --phototour or both")
-    all_photographs = read_photographs(photographs, cache, progress) if photographs else []
-    held = [p for p in all_photographs if held_out(p.name)]
-    split = [(tour, *_split(tracks(tour))) for tour in map(PhotoTour.read, tours)]
+    if material.empty:
+        raise RequestError("nothing to learn from: give --photographs, --phototour or --hpatches")
+    photographs = material.photographs
+    taken = read_photographs(photographs, material.cache, progress) if photographs else []
+    split = [(tour, *_split(tracks(tour))) for tour in map(PhotoTour.read, material.tours)]
+    sequences = read_release(material.release, material.split) if material.release else []
     return Mixture(
-        [p for p in all_photographs if not held_out(p.name)],
+        [p for p in taken if not held_out(p.name)],
         [(tour, learned) for tour, learned, _ in split],
-        held,
+        [s for s in sequences if not held_out(s.name)],
+        [p for p in taken if held_out(p.name)],
         [(tour, kept) for tour, _, kept in split],
+        [s for s in sequences if held_out(s.name)],
     )
 
 

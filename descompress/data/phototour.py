@@ -23,6 +23,9 @@ from .sizing import shrunk
 
 GRID, SIDE = 16, 64
 SUFFIXES = (".bmp", ".png", ".jpg")
+MILD = Photometric(  # for patches whose light differs already
+    blur=0.8, noise=0.02, gamma=0.3, contrast=0.6, jpeg=0.0, shadow=0.1, occlusion=0.03
+)
 
 
 @dataclass(frozen=True)
@@ -115,11 +118,7 @@ class TourPairs:
     neighbours: int = 8
     seed: int = 0
     jitter: Jitter = field(default_factory=lambda: Jitter(0.08, 8.0, 0.1, 0.1))
-    photometric: Photometric = field(
-        default_factory=lambda: Photometric(
-            blur=0.8, noise=0.02, gamma=0.3, contrast=0.6, jpeg=0.0, shadow=0.1, occlusion=0.03
-        )
-    )
+    photometric: Photometric = field(default_factory=lambda: MILD)
 
     def __call__(
         self, step: int

@@ -12,6 +12,7 @@ from ..spec import Spec
 from .base import Channels, Net, PatchNet
 from .desdis import DesDis
 from .l2net import L2Net
+from .strided import Strided
 from .superpoint import DenseMaps, SuperPoint
 from .tfeat import TFeat
 
@@ -19,6 +20,7 @@ NETS: dict[str, type[Net]] = {
     "l2net": L2Net,
     "tfeat": TFeat,
     "desdis": DesDis,
+    "strided": Strided,
     "superpoint": SuperPoint,
 }
 LARGEST = 65_536  # of any number among the arguments: far above every use, far below overflow
@@ -89,6 +91,7 @@ __all__ = [
     "L2Net",
     "Net",
     "PatchNet",
+    "Strided",
     "SuperPoint",
     "TFeat",
     "build",

@@ -21,14 +21,14 @@ class Channels:
         conv: Layer that writes them.
         norm: Batch norm that follows it, if any.
         readers: Layers that read them.
-        arg: Argument of the network, and index in it, that holds their number; None where the
-            number follows from another argument.
+        arg: Argument of the network that holds their number, and index in it (None where it is
+            one number); None where the number follows from another argument.
     """
 
     conv: str
     norm: str | None
     readers: tuple[str, ...]
-    arg: tuple[str, int] | None = None
+    arg: tuple[str, int | None] | None = None
 
 
 class Net(nn.Module, ABC):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from descompress.data import mixed, stream
-from descompress.data.mixture import read_mixture
+from descompress.data.mixture import Material, read_mixture
 from descompress.data.photographs import (
     HomographyPairs,
     held_out,
@@ -92,10 +92,10 @@ def test_a_broken_cache_is_named(folder, tmp_path):
 
 def test_worker_processes_change_nothing(photographs):
     source = HomographyPairs(photographs, pairs=6, per_photograph=3)
-    alone = list(stream(source, 2, 5))
-    helped = list(stream(source, 2, 5, workers=2))
+    alone = list(stream(source, range(2, 5)))
+    helped = list(stream(source, range(2, 5), workers=2))
     assert len(alone) == len(helped) == 3
-    for (a, b), (c, d) in zip(alone, helped, strict=True):
+    for (a, b, _), (c, d, _) in zip(alone, helped, strict=True):
         assert a.equal(c)
         assert b.equal(d)
     np.testing.assert_array_equal(alone[0][0][:, 0].numpy(), source(2)[0])
@@ -125,4 +125,4 @@ def test_folders_without_use_are_refused(tmp_path):
     with pytest.raises(DataError, match=r"flat\.png: cannot be read"):
         read_photographs(tmp_path, workers=1)
     with pytest.raises(RequestError, match="nothing to learn from"):
-        read_mixture(None, ())
+        read_mixture(Material())

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from descompress.data.mixture import read_mixture
+from descompress.data.mixture import Material, read_mixture
 from descompress.data.phototour import PhotoTour, TourPairs, tracks
 from descompress.data.sizing import shrunk
 from descompress.errors import RequestError
@@ -105,7 +105,7 @@ def test_broken_sets_are_named(root, tmp_path, change, message):
 
 
 def test_a_mixture_holds_the_last_points_back(root):
-    mixture = read_mixture(None, (root,))
+    mixture = read_mixture(Material(tours=(root,)))
     (_, learned), (_, held) = mixture.tours[0], mixture.held_tracks[0]
     assert [len(learned), len(held)] == [92, 8]
     assert held[0].tolist() == [276, 277, 278]

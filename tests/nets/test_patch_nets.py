@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from descompress.costs import cost
 from descompress.errors import InputError, SpecError
 from descompress.methods import CDP
 from descompress.nets import NETS, PatchNet, build
@@ -103,6 +104,20 @@ def test_desdis_is_what_its_description_says():
 )
 def test_parameters_are_the_published_ones(name, args, params):
     assert sum(p.numel() for p in build(Spec(name, args)).parameters()) == params
+
+
+def test_strided_costs_what_its_layers_do():
+    net = build("strided").eval()
+    found = cost(net)
+    # 3 x 3 of 1-16-24-32-48 on maps of 16, 8, 8 and 4, 1 x 1 to 32, and 4 x 4 of 32 to 128.
+    products = (1 * 16, 16 * 24, 24 * 32, 32 * 48)
+    assert found.params == 9 * sum(products) + 48 * 32 + 16 * 32 * 128
+    places = (16**2, 8**2, 8**2, 4**2)
+    convolutions = sum(9 * a * b for a, b in zip(products, places, strict=True))
+    assert found.macs == convolutions + 4**2 * 48 * 32 + 16 * 32 * 128
+    assert (
+        build(Spec("strided", {"strides": (1, 1, 1, 1)})).conv("features.14").kernel_size[0] == 32
+    )
 
 
 @pytest.mark.parametrize("name", ["l2net", "desdis"])
@@ -236,7 +251,8 @@ def test_channels_name_who_writes_normalises_and_reads_them(name):
         assert group.norm is None or net.get_submodule(group.norm).num_features == width
         if group.arg:
             argument, index = group.arg
-            assert net.spec.args[argument][index] == width
+            value = net.spec.args[argument]
+            assert (value if index is None else value[index]) == width
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -255,7 +271,8 @@ def test_dead_channels_are_seen_by_their_readers_only(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "numbers"), [("l2net", 7), ("tfeat", 3), ("desdis", 5), ("superpoint", 12)]
+    ("name", "numbers"),
+    [("l2net", 7), ("tfeat", 3), ("desdis", 5), ("strided", 6), ("superpoint", 12)],
 )
 def test_layer_numbers_name_all_convolutions(name, numbers):
     net = build(name)
@@ -267,7 +284,10 @@ def test_layer_numbers_name_all_convolutions(name, numbers):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (Spec("resnet"), "unknown network 'resnet'; there are l2net, tfeat, desdis, superpoint"),
+        (
+            Spec("resnet"),
+            "unknown network 'resnet'; there are l2net, tfeat, desdis, strided, superpoint",
+        ),
         (Spec("l2net", {"depth": 3}), "l2net has no argument 'depth'; it has widths, dim"),
         (Spec("l2net", {"dim": "64"}), "dim must be like its default 128, not '64'"),
         (Spec("l2net", {"dim": 64.0}), "dim must be like"),
@@ -277,6 +297,7 @@ def test_layer_numbers_name_all_convolutions(name, numbers):
         (Spec("l2net", {"widths": [32, 32]}), "widths must be like its default"),
         (Spec("l2net", {"widths": [32, 32, 64, 64, 128, "x"]}), "widths must be like"),
         (Spec("l2net", {"input_norm": "none"}), "input_norm must be one of standard, instance"),
+        (Spec("strided", {"strides": (2, 2, 1, 4)}), "strides are 1 or 2, not 2, 2, 1, 4"),
         (Spec("tfeat", {"output": "sign"}), "output must be one of tanh, unit"),
         (
             Spec("l2net", {}, {"features.3": CDP("variance")}),

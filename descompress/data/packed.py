@@ -1,0 +1,158 @@
+"""Batches made once and read many times: a pack.
+
+A pack is a folder: `patches.npy`, all batches as they were made; `held.npz`, the validation part;
+`pack.json`, written last, what was asked for; and for each teacher `teacher-HASH.npy`, its
+descriptors of the patches. Everything is a plain array that NumPy maps into memory, so reading a
+batch costs next to nothing, and a pack stopped half-way goes on where it was.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from hpatches_eval.errors import DataError
+from hpatches_eval.files import replacing
+from hpatches_eval.progress import Progress, silent
+
+from ..errors import RequestError
+from . import Source, stream
+from .filling import fill
+from .sizing import SIZE
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class Pack:
+    """A finished pack.
+
+    Args:
+        patches: Batch, side, pair, row, column.
+        asked: The settings it was made with.
+    """
+
+    root: Path
+    patches: UInt8[np.ndarray, "n 2 b 32 32"]
+    asked: Mapping[str, Any]
+
+    @classmethod
+    def read(cls, root: str | Path) -> "Pack":
+        """Map the pack in the folder `root`.
+
+        Raises:
+            DataError: There is none, it is unfinished, or damaged.
+        """
+        root = Path(root)
+        try:
+            asked = json.loads((root / "pack.json").read_text())
+            patches = np.load(root / "patches.npy", mmap_mode="r", allow_pickle=False)
+        except FileNotFoundError:
+            raise DataError(f"{root}: no finished pack; make one with descompress pack") from None
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{root}: a damaged pack ({str(error)[:100]})") from None
+        fits = patches.ndim == 5 and patches.shape[1::2] == (2, SIZE) and patches.dtype == np.uint8
+        if not fits or not isinstance(asked, dict) or asked.get("version") != VERSION:
+            raise DataError(f"{root}: not a pack of version {VERSION}; make it anew")
+        return cls(root, patches, asked)
+
+    @property
+    def batch(self) -> int:
+        """Pairs in a batch."""
+        return self.patches.shape[2]
+
+    def pairs(self, number: int, rows: slice = slice(None)) -> Float[np.ndarray, "2 b 32 32"]:
+        """A batch of patches in [0, 1], or some of its rows."""
+        return self.patches[number, :, rows].astype(np.float32) / 255
+
+    def source(
+        self, seed: int = 0, teacher: np.ndarray | None = None, pairs: int | None = None
+    ) -> Source:
+        """All batches in an order drawn anew for each time through.
+
+        Args:
+            teacher: Descriptors of the patches, from `teacher_descriptors`.
+            pairs: In a batch, if batches are to be cut into equal ones.
+
+        Raises:
+            RequestError: They cannot.
+        """
+        pairs = pairs or self.batch
+        cuts, rest = divmod(self.batch, pairs)
+        if rest or not cuts:
+            raise RequestError(f"{self.root}: batches of {self.batch} pairs, not cut into {pairs}")
+        count = len(self.patches) * cuts
+
+        def batch(number: int) -> Any:
+            turn, place = divmod(number, count)
+            order = np.random.default_rng([seed, turn, 3]).permutation(count)
+            chosen, cut = divmod(int(order[place]), cuts)
+            rows = slice(cut * pairs, (cut + 1) * pairs)
+            first, second = self.pairs(chosen, rows)
+            if teacher is None:
+                return first, second
+            return first, second, teacher[chosen, :, rows].astype(np.float32)
+
+        return batch
+
+    def held(self) -> dict[str, np.ndarray]:
+        """The arrays of the validation part."""
+        try:
+            with np.load(self.root / "held.npz", allow_pickle=False) as arrays:
+                return {name: np.array(arrays[name]) for name in arrays.files}
+        except (OSError, ValueError, EOFError) as error:
+            raise DataError(f"{self.root}: a damaged pack ({str(error)[:100]})") from None
+
+
+def write_pack(
+    root: str | Path,
+    source: Source,
+    batches: int,
+    asked: Mapping[str, Any],
+    held: Mapping[str, np.ndarray],
+    *,
+    workers: int = 1,
+    progress: Progress = silent,
+) -> Pack:
+    """Make `batches` batches of `source` and keep them in the folder `root`.
+
+    Where `root` holds the beginning of the same pack, only the rest is made.
+
+    Args:
+        asked: What tells this pack from another: kept in `pack.json`.
+
+    Raises:
+        DataError: `root` holds the beginning of another pack.
+    """
+    root = Path(root)
+    root.mkdir(parents=True, exist_ok=True)
+    _claim(root, {"version": VERSION, **asked})
+    first, second = source(0)[:2]
+    shape = (batches, 2, len(first), *second.shape[1:])
+
+    def made(start: int) -> Iterable[np.ndarray]:
+        for batch in stream(source, range(start, batches), workers):
+            sides = np.stack([batch.anchors.numpy(), batch.positives.numpy()])[:, :, 0]
+            yield np.rint(sides * 255).astype(np.uint8)
+
+    fill(root / "patches.npy", shape, np.uint8, made, progress)
+    with replacing(root / "held.npz", force=True) as new, new.open("wb") as file:
+        np.savez(file, **held)  # pyright: ignore[reportArgumentType]
+    with replacing(root / "pack.json", force=True) as new:
+        new.write_text(json.dumps({"version": VERSION, **asked}, indent=2))
+    (root / "asked.json").unlink()
+    return Pack.read(root)
+
+
+def _claim(root: Path, asked: Mapping[str, Any]) -> None:
+    """Say whose unfinished files these are, or find that they are another's."""
+    note = root / "asked.json"
+    if note.exists() and json.loads(note.read_text()) != json.loads(json.dumps(asked)):
+        raise DataError(f"{root}: the beginning of another pack; delete it, or name another folder")
+    if not note.exists():
+        with replacing(note, force=True) as new:
+            new.write_text(json.dumps(asked))

@@ -1,0 +1,175 @@
+"""What a training was asked for, as a TOML file: enough to make the same network again.
+
+    start = "cdp5"                # a network, a preset of the teacher, or a file
+    teacher = "hardnet"           # a file, or a shipped network; left out where there is none
+    seed = 0
+    dropout = 0.0
+    calibrate = 4096              # patches that a converted start is refitted on
+
+    [net]                         # arguments of the network, where `start` names one
+    widths = [16, 32, 48, 64]
+
+    [plan]                        # see training.Plan
+    steps = 4000
+
+    [data]                        # of every batch
+    batch = 512
+    tour_share = 0.3
+
+    [objectives.imitation]        # see objectives; weight is 1 if left out
+    weight = 2.0
+
+Which photographs and tours to learn from is no part of it, nor `about` and `[card]`, which describe
+the network that came out.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from .errors import FileError, RequestError
+from .objectives import Weighted
+from .training import Plan
+
+DESCRIPTIONS = {"about", "card"}
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a batch is made of.
+
+    Args:
+        batch: Pairs.
+        tour_share: Share of the pairs that come from tours.
+    """
+
+    batch: int = 512
+    tour_share: float = 0.3
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training, apart from its data and its device.
+
+    Args:
+        start: What the network starts from.
+        net: Arguments of the network that `start` names.
+        teacher: A file or the name of a shipped network.
+        dropout: Probability, where the network has dropout.
+        calibrate: Patches to refit a preset of the teacher on; 0 leaves it as it was projected.
+    """
+
+    start: str
+    plan: Plan
+    objectives: Weighted
+    net: Mapping[str, Any] = field(default_factory=dict)
+    teacher: str | None = None
+    data: Data = field(default_factory=Data)
+    seed: int = 0
+    dropout: float = 0.1
+    calibrate: int = 4096
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "Recipe":
+        """Check and complete what a TOML file or a command line says.
+
+        Raises:
+            RequestError: A table or setting that does not exist, or one of the wrong kind.
+        """
+        known = {f.name: f.type for f in fields(cls)}
+        content = {name: value for name, value in content.items() if name not in DESCRIPTIONS}
+        _only(content, known, "the recipe")
+        if not isinstance(content.get("start"), str):
+            raise RequestError("the recipe needs start: a network, a preset or a file")
+        tables = {name: _table(content, name) for name in ("plan", "data", "net", "objectives")}
+        plain = {n: _plain(n, content[n]) for n in content if n not in tables}
+        made = cls(
+            plan=_filled(Plan, {"steps": 4000} | tables["plan"], "plan"),
+            data=_filled(Data, tables["data"], "data"),
+            objectives=Weighted.read(tables["objectives"] or {"triplet": {}}),
+            net=tables["net"],
+            **{name: value for name, value in plain.items() if value is not None},
+        )
+        made._check()
+        return made
+
+    def _check(self) -> None:
+        if not 0 <= self.dropout < 1 or self.calibrate < 0 or self.seed < 0:
+            raise RequestError("0 <= dropout < 1, calibrate >= 0 and seed >= 0 are needed")
+        if self.objectives.needs_teacher and self.teacher is None:
+            names = ", ".join(n for n, (_, o) in self.objectives.terms.items() if o.needs_teacher)
+            raise RequestError(f"{names}: needs a teacher; use descompress distill --teacher NET")
+
+    def to_dict(self) -> dict[str, Any]:
+        """What `from_dict` makes the same recipe of."""
+        return {
+            **{n: getattr(self, n) for n in ("start", "teacher", "seed", "dropout", "calibrate")},
+            "net": dict(self.net),
+            "plan": asdict(self.plan),
+            "data": asdict(self.data),
+            "objectives": self.objectives.to_json(),
+        }
+
+
+def read_recipe(path: str | Path) -> dict[str, Any]:
+    """The content of a recipe file, for `Recipe.from_dict`.
+
+    Raises:
+        FileError: It cannot be read, or is not TOML.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise FileError(f"{path}: not TOML ({str(error)[:120]})") from None
+
+
+def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:
+    """Both, `second` where they differ, tables setting by setting; objectives as a whole."""
+    result = dict(first)
+    for name, value in second.items():
+        old = first.get(name)
+        joins = isinstance(value, Mapping) and isinstance(old, Mapping) and name != "objectives"
+        result[name] = {**old, **value} if joins else value  # pyright: ignore
+    return result
+
+
+def _plain(name: str, value: Any) -> Any:
+    kind = {"start": str, "teacher": str, "dropout": float}.get(name, int)
+    fitted = _like(0.0, value) if kind is float else value
+    if fitted is not None and type(fitted) is not kind:
+        raise RequestError(f"the recipe's {name} must be {kind.__name__}, not {value!r}")
+    return fitted
+
+
+def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
+    value = content.get(name, {})
+    if not isinstance(value, Mapping):
+        raise RequestError(f"the recipe's {name} is a table, not {value!r}")
+    return dict(value)
+
+
+def _filled(kind: type, settings: Mapping[str, Any], what: str) -> Any:
+    """A dataclass of numbers and names, each setting being like its default."""
+    defaults = {f.name: f.default for f in fields(kind)}
+    _only(settings, defaults, f"[{what}]")
+    fitted = {name: _like(defaults[name], value) for name, value in settings.items()}
+    for name, value in fitted.items():
+        wanted = int if name == "steps" else type(defaults[name])
+        if type(value) is not wanted:
+            raise RequestError(f"[{what}] {name} must be {wanted.__name__}, not {value!r}")
+    return kind(**fitted)
+
+
+def _like(default: Any, value: Any) -> Any:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return float(value) if isinstance(default, float) and whole else value
+
+
+def _only(content: Mapping[str, Any], known: Mapping[str, Any], what: str) -> None:
+    if unknown := sorted(content.keys() - known.keys()):
+        raise RequestError(f"{what} has no {unknown[0]!r}; it has {', '.join(known)}")

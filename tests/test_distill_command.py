@@ -1,0 +1,140 @@
+"""`descompress pack`, then `descompress distill` and `train` from it."""
+
+import csv
+import json
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+from click.testing import CliRunner
+
+import descompress
+from descompress.cli import main
+from descompress.data.packed import Pack
+from descompress.nets import build
+from descompress.spec import Spec
+
+
+def run(*args: object) -> tuple[int, str]:
+    result = CliRunner().invoke(main, [str(arg) for arg in args])
+    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+    return result.exit_code, result.stderr
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, discs) -> Path:
+    root = tmp_path_factory.mktemp("distilling")
+    (root / "photographs").mkdir()
+    for seed in range(30):
+        cv2.imwrite(str(root / f"photographs/{seed}.png"), discs(seed, (130, 130), 120, 8))
+    torch.manual_seed(0)
+    teacher = build(Spec("l2net", {"widths": (4, 4, 8, 8, 8, 8), "dim": 16}))
+    descompress.save(teacher.eval(), root / "teacher.safetensors")
+    status, said = run(*pack(root, "pack"))
+    assert status == 0, said
+    return root
+
+
+def pack(root: Path, out: str) -> list[object]:
+    sizes = ("--batches", "4", "--batch", "16", "--workers", "0")
+    return ["pack", root / out, "--photographs", root / "photographs", *sizes]
+
+
+def distill(root: Path, student: object, out: str, *extra: object) -> list[object]:
+    given = ("--teacher", root / "teacher.safetensors", "--pack", root / "pack", "--workers", "0")
+    sizes = ("--steps", "6", "--batch", "16", "--calibrate", "32", "--validate-every", "3")
+    return ["distill", student, root / out, *given, *sizes, *extra]
+
+
+def test_a_pack_holds_what_was_asked_for_and_is_not_made_again(folder):
+    made = Pack.read(folder / "pack")
+    assert made.patches.shape == (4, 2, 16, 32, 32)
+    assert made.asked["batches"] == 4
+    assert "ref/0" in made.held()
+    assert str(folder) not in json.dumps(made.asked)
+    status, said = run(*pack(folder, "pack"))
+    assert status == 1
+    assert "exists already" in said
+
+
+def test_a_preset_of_the_teacher_is_distilled(folder):
+    status, said = run(*distill(folder, "cdp2", "cdp2.safetensors"))
+    assert status == 0, said
+    assert "patches/s" in said
+    assert "held out: matching 0." in said
+    net = descompress.load(folder / "cdp2.safetensors")
+    assert {m.name for m in net.spec.layers.values()} == {"cdp"}
+    rows = list(csv.DictReader((folder / "cdp2.safetensors.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["step", "loss", "imitation", "matching", "fpr95"]
+    assert [row["matching"] != "" for row in rows] == [False, False, True] * 2
+
+
+def test_a_recipe_is_distilled_and_the_command_line_wins(folder):
+    (folder / "small.toml").write_text(
+        'start = "strided"\n[net]\nwidths = [2, 3, 4, 5]\nbottleneck = 3\ndim = 16\n'
+        "[plan]\nlr = 1e-3\nema = 0.9\nparts = 2\n[objectives.triplet]\n"
+        "[objectives.imitation]\nweight = 2\n[card]\nlicence = 'none'\n"
+    )
+    args = distill(folder, folder / "small.toml", "small.safetensors", "--arg", "bottleneck=2")
+    status, said = run(*args)
+    assert status == 0, said
+    net = descompress.load(folder / "small.safetensors")
+    assert net.spec.args["widths"] == (2, 3, 4, 5)
+    assert net.spec.args["bottleneck"] == 2
+    header = (folder / "small.safetensors.csv").read_text().splitlines()[0]
+    assert header == "step,loss,triplet,imitation,matching,fpr95"
+
+
+def test_trainings_from_a_pack_need_no_photographs_and_log_to_tensorboard(folder):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    args = ["train", folder / "teacher.safetensors", folder / "more.safetensors"]
+    options = ("--pack", folder / "pack", "--batch", "16", "--steps", "3", "--workers", "0")
+    status, said = run(*args, *options, "--tensorboard", folder / "board")
+    assert status == 0, said
+    events = EventAccumulator(str(folder / "board")).Reload()
+    rows = list(csv.DictReader((folder / "more.safetensors.csv").read_text().splitlines()))
+    logged = [event.value for event in events.Scalars("train/triplet")]
+    assert logged == pytest.approx([float(row["triplet"]) for row in rows])
+    assert [event.step for event in events.Scalars("held_out/matching")] == [3]
+
+
+@pytest.mark.parametrize(
+    ("change", "status", "message"),
+    [
+        (["--objective", "hinge"], 2, "unknown objective 'hinge'"),
+        (["--objective", "triplet:margin"], 2, "NAME:SETTING=VALUE"),
+        (["--objective", "triplet:margin=wide"], 2, "margin"),
+        (["--schedule", "stairs"], 2, "linear or cosine"),
+        (["--batch", "12"], 2, "batches of 16 pairs, not cut into 12"),
+        (["--teacher", "nobody"], 1, "nobody"),
+        (["--pack", "nowhere"], 1, "nowhere: no finished pack"),
+        (["--photographs", "nowhere"], 2, "one or the other"),
+        (["--arg", "dim=8"], 2, "[net] has arguments"),
+        (["--parts", "0"], 2, "0 parts"),
+    ],
+)
+def test_bad_requests_get_one_line_and_leave_nothing(folder, change, status, message):
+    found, said = run(*distill(folder, "cdp2", "new.safetensors"), *change)
+    assert found == status
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("Error: ")
+    assert message in last
+    assert not list(folder.glob("new*"))
+
+
+def test_a_recipe_that_is_none_is_refused(folder):
+    (folder / "bad.toml").write_text("start = [")
+    for name, message in (("bad.toml", "not TOML"), ("gone.toml", "cannot be read")):
+        status, said = run(*distill(folder, folder / name, "new.safetensors"))
+        assert status == 1
+        assert message in said
+
+
+def test_imitation_without_a_teacher_says_where_to_get_one(folder):
+    args = ("train", "strided", folder / "new.safetensors", "--pack", folder / "pack")
+    status, said = run(*args, "--objective", "imitation")
+    assert status == 2
+    assert "descompress distill --teacher NET" in said
