@@ -2,7 +2,7 @@
 
     import descompress
 
-    net = descompress.load("hardnet.safetensors")     # patches (b, 1, 32, 32) -> (b, 128)
+    net = descompress.load("hardnet")     # a file or a shipped network: (b, 1, 32, 32) -> (b, 128)
     small = descompress.convert(net, "cdp5")
     print(descompress.cost(net).params / descompress.cost(small).params)
     descompress.save(small, "hardnet.cdp5.safetensors")
@@ -14,17 +14,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .artifacts import load, save
+    from .artifacts import save
     from .calibration import calibrate_
     from .converter import convert
     from .costs import Cost, cost
     from .methods import CDP, TDW, Depthwise, Tucker
     from .nets import Net, build
+    from .shelf import load
     from .spec import Spec
     from .upstream import import_checkpoint
 
 _HOMES = {
-    "load": "artifacts",
     "save": "artifacts",
     "calibrate_": "calibration",
     "convert": "converter",
@@ -36,6 +36,7 @@ _HOMES = {
     "Tucker": "methods",
     "Net": "nets",
     "build": "nets",
+    "load": "shelf",
     "Spec": "spec",
     "import_checkpoint": "upstream",
 }

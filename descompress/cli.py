@@ -16,10 +16,13 @@ VERBS = {
     "convert": ("convert", "convert", "Replace layers of a network by smaller ones."),
     "cost": ("cost", "cost", "Count parameters and multiply-accumulates."),
     "demo": ("demo", "demo", "Convert a trained network and compare, on photographs at hand."),
+    "distill": ("train", "distill", "Train a small network to do what a large one does."),
     "eval": ("evaluate", "evaluate", "Evaluate networks on HPatches."),
     "import": ("import_", "import_", "Read a published checkpoint."),
+    "pack": ("pack", "pack", "Make the batches of many trainings once."),
     "show": ("show", "show", "Say what a network file holds."),
     "train": ("train", "train", "Train a patch network."),
+    "weights": ("weights", "weights", "Name the shipped networks, and write their index."),
 }
 
 

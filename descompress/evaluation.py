@@ -1,13 +1,17 @@
 """Networks beside classical baselines on a patch release: accuracy, size, work and time."""
 
+import hashlib
+import json
+import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 
 from hpatches_eval.baselines import find_baseline
 from hpatches_eval.descriptors import describe_release
@@ -30,6 +34,16 @@ from .errors import RequestError
 from .nets import PatchNet
 
 TIMED = 256  # patches
+FORMAT = 1  # of `record`
+
+
+@dataclass(frozen=True)
+class File:
+    """The file of a network, as one can know it again elsewhere."""
+
+    file: str
+    bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -43,7 +57,7 @@ class Contestant:
 
     name: str
     describe: Callable[[np.ndarray], np.ndarray]
-    file: str | None = None
+    file: File | None = None
     params: int | None = None
     macs: int | None = None
 
@@ -68,11 +82,12 @@ class Entry:
         return self.timing.median / TIMED * 1e6
 
     def to_json(self) -> dict[str, Any]:
-        """Plain numbers: what `descompress eval --json` lists."""
+        """Plain numbers: an entry of `record`."""
         contestant, timing = self.contestant, self.timing
         spread = [t / TIMED * 1e6 for t in (timing.median, timing.low, timing.high)]
+        nowhere = dict.fromkeys(File.__dataclass_fields__)
         return {
-            "file": contestant.file,
+            **(asdict(contestant.file) if contestant.file else nowhere),
             "name": contestant.name,
             "params": contestant.params,
             "macs": contestant.macs,
@@ -92,8 +107,9 @@ def network(path: Path) -> Contestant:
     net = load(path)
     if not isinstance(net, PatchNet):
         raise RequestError(f"{path}: {net.spec.net} does not describe patches")
-    spent = cost(net)
-    return Contestant(path.stem, partial(describe, net), str(path), spent.params, spent.macs)
+    spent, content = cost(net), path.read_bytes()
+    file = File(path.name, len(content), hashlib.sha256(content).hexdigest())
+    return Contestant(path.stem, partial(describe, net), file, spent.params, spent.macs)
 
 
 def baseline(name: str) -> Contestant:
@@ -178,6 +194,47 @@ def fpr95(contestant: Contestant, tour: PhotoTour) -> float:
         rows = np.unpackbits(rows, axis=1)
     first, second = rows.astype(np.float32)[places.reshape(pairs.shape).T]
     return fpr_at_recall(-np.linalg.norm(first - second, axis=1).astype(np.float64), same)
+
+
+def record(
+    entries: Sequence[Entry],
+    release: PatchRelease,
+    tours: Sequence[PhotoTour] = (),
+    *,
+    command: str,
+) -> dict[str, Any]:
+    """One run as plain numbers: what `descompress eval --json` writes.
+
+    Args:
+        command: How others can ask for the same.
+    """
+    return {
+        "format": FORMAT,
+        "command": command,
+        "patches": {
+            "extraction": _extraction(release.root / "extraction.json"),
+            "sequences": {name: release.count(name) for name in release.sequences},
+        },
+        "phototour": {
+            tour.root.name: {"patches": len(tour.patches), "pairs": len(tour.test_pairs()[0])}
+            for tour in tours
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+            **(entries[0].hpatches["versions"] if entries else {}),
+        },
+        "entries": [entry.to_json() for entry in entries],
+    }
+
+
+def _extraction(path: Path) -> dict[str, Any] | None:
+    """The settings a release was extracted with; None for one that comes from elsewhere."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return content.get("settings") if isinstance(content, dict) else None
 
 
 def _some_patches(release: PatchRelease, tasks: Tasks) -> np.ndarray:

@@ -1,4 +1,7 @@
+import hashlib
 import json
+import platform
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +14,10 @@ from descompress.cli import main
 from descompress.clock import on_threads
 from descompress.data.phototour import PhotoTour
 from descompress.description import describe
-from descompress.evaluation import baseline, fpr95, network
+from descompress.evaluation import baseline, fpr95, network, record
 from descompress.spec import Spec
 from hpatches_eval.cli import main as hpatches
+from hpatches_eval.patches import PatchRelease
 
 SMALL = Spec("l2net", {"widths": (4, 4, 8, 8, 8, 8), "dim": 16})
 
@@ -28,23 +32,6 @@ def nets(tmp_path_factory) -> list[Path]:
     return [folder / "small.safetensors", folder / "dw.safetensors"]
 
 
-@pytest.fixture(scope="module")
-def release(tmp_path_factory) -> Path:
-    """Two sequences of 40 patches: noise that gets more and more of other noise."""
-    import cv2
-
-    root, rng = tmp_path_factory.mktemp("release"), np.random.default_rng(0)
-    for name in ("i_one", "v_two"):
-        (root / name).mkdir()
-        patches = rng.random((40, 65, 65))
-        for kind in ("ref", *(f"{d}{k}" for d in "eht" for k in range(1, 6))):
-            share = {"r": 0.0, "e": 0.2, "h": 0.4, "t": 0.6}[kind[0]]
-            mixed = (1 - share) * patches + share * rng.random(patches.shape)
-            strip = (mixed * 255).astype(np.uint8).reshape(-1, 65)
-            cv2.imwrite(str(root / name / f"{kind}.png"), strip)
-    return root
-
-
 def run(*args: object) -> tuple[int, str, str]:
     result = CliRunner().invoke(main, [str(a) for a in args])
     return result.exit_code, result.stdout, result.stderr
@@ -57,8 +44,11 @@ def test_networks_and_baselines_are_listed_with_what_they_cost(nets, release, tm
         *("--json", out, "--markdown", table),
     )
     assert status == 0, errors
-    entries = json.loads(out.read_text())
-    assert [e["file"] for e in entries] == [*map(str, nets), None]
+    entries = json.loads(out.read_text())["entries"]
+    assert [e["file"] for e in entries] == ["small.safetensors", "dw.safetensors", None]
+    for entry, path in zip(entries, nets, strict=False):
+        assert entry["bytes"] == path.stat().st_size
+        assert entry["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     net = descompress.load(nets[1])
     assert (entries[1]["params"], entries[1]["macs"]) == (
         descompress.cost(net).params,
@@ -71,6 +61,43 @@ def test_networks_and_baselines_are_listed_with_what_they_cost(nets, release, tm
         assert "small" in text
         assert "sift" in text
         assert "compression" in text
+
+
+def test_a_run_is_recorded_so_that_others_can_repeat_it(nets, release, tour, tmp_path, monkeypatch):
+    """Paths by their last names: where they lie here says nothing elsewhere."""
+    monkeypatch.chdir(release.parent)
+    (tmp_path / "r.json").write_text("of an earlier run")
+    status, _, errors = run(
+        *("eval", nets[0], "--patches", release.name, "--baseline", "sift", "--baseline", "orb"),
+        *("--pairs", 300, "--phototour", tour, "--json", tmp_path / "r.json", "--force"),
+    )
+    assert status == 0, errors
+    found = json.loads((tmp_path / "r.json").read_text())
+    assert found["format"] == 1
+    assert found["command"] == (
+        f"descompress eval small.safetensors --patches {release.name} --baseline sift "
+        f"--baseline orb --phototour {tour.name} --pairs 300"
+    )
+    assert found["patches"] == {"extraction": None, "sequences": {"i_one": 40, "v_two": 40}}
+    assert found["phototour"] == {tour.name: {"patches": 256, "pairs": 64}}
+    assert found["versions"]["torch"] == torch.__version__
+    assert found["versions"]["python"] == platform.python_version()
+    assert found["versions"]["numpy"] == np.__version__
+    assert [entry["name"] for entry in found["entries"]] == ["small", "sift", "orb"]
+    for entry in found["entries"]:
+        assert 0 <= entry["fpr95"][tour.name] <= 1
+    assert str(tmp_path.parent) not in json.dumps(found)
+
+
+def test_how_patches_were_extracted_is_recorded(release, tmp_path):
+    shutil.copytree(release, tmp_path / "release")
+    about = tmp_path / "release" / "extraction.json"
+    about.write_text('{"settings": {"patches": 40, "seed": 3}, "jitter": {}}')
+    patches = PatchRelease(tmp_path / "release")
+    assert record([], patches, command="")["patches"]["extraction"] == {"patches": 40, "seed": 3}
+    for other in ("[]", "{", '{"patches": 1}'):
+        about.write_text(other)
+        assert record([], patches, command="")["patches"]["extraction"] is None
 
 
 def test_a_network_is_evaluated_as_its_descriptors_are(nets, release, tmp_path):
@@ -99,7 +126,7 @@ def test_a_network_is_evaluated_as_its_descriptors_are(nets, release, tmp_path):
         ],
     )
     assert result.exit_code == 0, result.stderr
-    ours = json.loads((tmp_path / "a.json").read_text())[0]["hpatches"]
+    ours = json.loads((tmp_path / "a.json").read_text())["entries"][0]["hpatches"]
     theirs = json.loads((tmp_path / "b.json").read_text())
     for task in ("verification", "matching", "retrieval"):
         assert ours[task] == theirs[task]

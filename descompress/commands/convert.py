@@ -74,19 +74,23 @@ def convert(
 ) -> None:
     """Write OUT, a copy of SOURCE with some layers replaced by smaller ones.
 
-    The new weights are the best approximation of the old ones under the new structure.
+    SOURCE is a file or the name of a shipped network (see `descompress weights list`). The new
+    weights are the best approximation of the old ones under the new structure. With nothing but
+    `--dtype float16` the layers stay what they are, in half the bytes.
     """
     from hpatches_eval.files import refuse_existing
 
     from .. import converter, presets
-    from ..artifacts import load, save
+    from ..artifacts import save
     from ..costs import cost
+    from ..shelf import load
 
     force = bool(options["force"])
     refuse_existing(out, force=force)
     net = load(source)
-    chosen = presets.preset(preset, net) if preset else []
-    small = converter.convert(net, [*chosen, *pairs])
+    recipe = [*(presets.preset(preset, net) if preset else []), *pairs]
+    kept = not recipe and options["data"] is None and options["dtype"] == "float16"
+    small = net if kept else converter.convert(net, recipe)
     _calibrate(small, net, options["data"], options["polish"])  # pyright: ignore
     save(small, out, dtype=options["dtype"], force=force)  # pyright: ignore[reportArgumentType]
     _report(cost(net), cost(small))

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 @click.option("--size", metavar="HxW", help="Of the image, for image networks [480x640].")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects, layers included.")
 def cost(files: tuple[Path, ...], size: str | None, *, as_json: bool) -> None:
-    """Count parameters, multiply-accumulates (MACs) and bytes of network files."""
-    from ..artifacts import load
+    """Count parameters, multiply-accumulates (MACs) and bytes of files or shipped networks."""
     from ..costs import cost
+    from ..shelf import load
     from .tables import table
 
     pixels = _size(size)
@@ -44,7 +44,9 @@ def _size(text: str | None) -> tuple[int, int] | None:
 
 
 def _bytes(file: Path) -> int:
-    return file.stat().st_size
+    from ..shelf import find
+
+    return find(file).stat().st_size
 
 
 def _entry(file: Path, counted: "Cost") -> dict[str, Any]:

@@ -11,9 +11,12 @@ from ..errors import RequestError
 if TYPE_CHECKING:
     import numpy as np
 
+    from hpatches_eval.patches import PatchRelease
+
     from ..evaluation import Entry
 
 PRESETS = ("cdp15", "cdp5", "tucker-vbmf", "depthwise")
+TRAINED = ("hardnet.tiny", "hardnet.micro", "hardnet.nano")  # shown beside them
 EVALUATED = {
     "i_astronaut": "astronaut",
     "i_coffee": "coffee",
@@ -32,23 +35,30 @@ SHOWN = "v_camera"
 @click.option(
     "--net",
     type=click.Path(path_type=Path),
-    help="An L2Net; the shipped hardnet if left out.",
+    default="hardnet",
+    show_default=True,
+    help="An L2Net: a file or the name of a shipped network.",
 )
 @click.option("--patches", default=120, show_default=True, help="Points a sequence.")
 @click.option("--force", is_flag=True, help="Replace what an earlier demo made in OUT.")
-def demo(out: Path, net: Path | None, patches: int, force: bool) -> None:  # noqa: FBT001
+def demo(out: Path, net: Path, patches: int, force: bool) -> None:  # noqa: FBT001
     """Convert a trained L2Net and show what it cost, in accuracy, size, work and time.
+
+    Variants called refitted.* are converted here, in seconds, and not trained; beside them stand
+    small networks that were trained to do what hardnet does.
 
     OUT receives the sequences, the patch release, the networks, the table (results.md,
     results.json), a plot (accuracy.png) and matches before and after (matches.png).
     """
     from hpatches_eval.files import replacing
+    from hpatches_eval.patches import PatchRelease
     from hpatches_eval.report import markdown
     from hpatches_eval.terminal import present, to_json
 
-    from ..evaluation import rows
+    from ..evaluation import record, rows
+    from ..shelf import find
 
-    source = net or _shipped()
+    source = find(net)
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out, force=force) as folder:
         folder.mkdir()
@@ -58,22 +68,15 @@ def demo(out: Path, net: Path | None, patches: int, force: bool) -> None:  # noq
         _say(f"2/4 {source.name} converted: {', '.join(PRESETS)}")
         files = list(_networks(source, folder))
         _say("3/4 HPatches verification, matching and retrieval")
-        entries = _evaluate(files, folder / "evaluated" / "patches")
-        (folder / "results.json").write_text(to_json([entry.to_json() for entry in entries]))
+        release = PatchRelease(folder / "evaluated" / "patches")
+        entries = _evaluate(files, release)
+        numbers = record(entries, release, command="descompress demo OUT")
+        (folder / "results.json").write_text(to_json(numbers))
         (folder / "results.md").write_text(markdown(rows(entries)))
         _say("4/4 pictures")
         _pictures(entries, folder)
     present(rows(entries), [], json_path=None, markdown_path=None, force=False)
     _say(f"{out}: results.md, results.json, accuracy.png, matches.png and the networks")
-
-
-def _shipped() -> Path:
-    import descompress
-
-    path = Path(descompress.__file__).parents[1] / "weights" / "hardnet.safetensors"
-    if not path.is_file():
-        raise RequestError(f"{path} is not there: name a network with --net")
-    return path
 
 
 def _release(names: dict[str, str], folder: Path, patches: int) -> None:
@@ -103,11 +106,12 @@ def _photograph(name: str) -> "np.ndarray":
 
 
 def _networks(source: Path, folder: Path) -> Iterator[Path]:
-    """The network itself and its variants, refitted on patches of other photographs."""
+    """The network, its variants, refitted on patches of other photographs, and trained ones."""
     from ..artifacts import load, save
     from ..calibration import calibrate_
     from ..converter import convert
     from ..patchfiles import read_patches
+    from ..shelf import find
 
     net = load(source)
     data = read_patches(folder / "calibration" / "patches", count=1024)
@@ -116,18 +120,17 @@ def _networks(source: Path, folder: Path) -> Iterator[Path]:
     for preset in PRESETS:
         small = convert(net, preset)
         calibrate_(small, net, data)
-        path = folder / f"hardnet.{preset}.safetensors"
+        path = folder / f"refitted.{preset}.safetensors"
         save(small, path)
         yield path
+    yield from (find(name) for name in TRAINED)
 
 
-def _evaluate(files: list[Path], root: Path) -> "list[Entry]":
-    from hpatches_eval.patches import PatchRelease
+def _evaluate(files: list[Path], release: "PatchRelease") -> "list[Entry]":
     from hpatches_eval.splits import whole
 
     from ..evaluation import baseline, compare_release, network
 
-    release = PatchRelease(root)
     contestants = [*map(network, files), baseline("rootsift")]
     return compare_release(contestants, release, whole(release.sequences), pairs=50_000)
 
@@ -155,7 +158,7 @@ def _pictures(entries: "list[Entry]", folder: Path) -> None:
 
 
 def _shown(name: str) -> bool:
-    return name in ("hardnet", "hardnet.cdp5", "hardnet.depthwise")
+    return name in ("hardnet", "refitted.cdp5", "hardnet.tiny")
 
 
 def _say(line: str) -> None:

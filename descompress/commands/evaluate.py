@@ -1,15 +1,16 @@
 """`descompress eval`: networks on HPatches."""
 
+import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
-
-if TYPE_CHECKING:
-    from ..evaluation import Entry
+from click.core import ParameterSource
 
 _PATH = click.Path(path_type=Path)
+_OUTPUTS = ("json_path", "markdown_path", "force")
 
 
 @dataclass(frozen=True)
@@ -66,38 +67,39 @@ class Settings:
 def evaluate(**options: object) -> None:
     """Verification, matching and retrieval mAP of networks, with params, MACs and time.
 
+    NET is a file or the name of a shipped network (see `descompress weights list`).
     Compression and speed are relative to the first NET. Time is from 65 x 65 grey patches to
     descriptors, in eager PyTorch on one thread, median of interleaved rounds.
     """
     settings = Settings(**options)  # pyright: ignore[reportArgumentType]
     from hpatches_eval.terminal import check_outputs, present
 
-    from ..evaluation import rows
-
     outputs = settings.json_path, settings.markdown_path
     check_outputs(outputs, force=settings.force)
-    entries = _entries(settings)
+    shown, numbers = _evaluated(settings, _said(click.get_current_context()))
     present(
-        rows(entries),
-        [entry.to_json() for entry in entries],
+        shown,
+        numbers,
         json_path=settings.json_path,
         markdown_path=settings.markdown_path,
         force=settings.force,
     )
 
 
-def _entries(settings: Settings) -> "list[Entry]":
+def _evaluated(settings: Settings, command: str) -> tuple[list[Any], dict[str, Any]]:
+    """Lines of the table, and the record."""
     from hpatches_eval.patches import PatchRelease
     from hpatches_eval.splits import choose_split
 
     from ..data.phototour import PhotoTour
-    from ..evaluation import baseline, compare_release, network
+    from ..evaluation import baseline, compare_release, network, record, rows
+    from ..shelf import find
 
-    contestants = [network(path) for path in settings.nets]
+    contestants = [network(find(net)) for net in settings.nets]
     contestants += [baseline(name) for name in settings.baseline]
     tours = [PhotoTour.read(folder) for folder in settings.phototour]
     release = PatchRelease(settings.patches)
-    return compare_release(
+    entries = compare_release(
         contestants,
         release,
         choose_split(settings.split, settings.splits, release.sequences),
@@ -106,3 +108,26 @@ def _entries(settings: Settings) -> "list[Entry]":
         tours=tours,
         distance=settings.distance,
     )
+    return rows(entries), record(entries, release, tours, command=command)
+
+
+def _said(context: click.Context) -> str:
+    """The command as others can give it: paths by their last names, without the outputs."""
+    words = (
+        word
+        for parameter in context.command.params
+        if parameter.name not in _OUTPUTS
+        for word in _words(parameter, context)
+    )
+    return shlex.join(["descompress", "eval", *words])
+
+
+def _words(parameter: click.Parameter, context: click.Context) -> Iterator[str]:
+    name = str(parameter.name)
+    if context.get_parameter_source(name) is ParameterSource.DEFAULT:
+        return
+    value = context.params[name]
+    for one in value if isinstance(value, tuple) else (value,):
+        if isinstance(parameter, click.Option):
+            yield parameter.opts[0]
+        yield one.absolute().name if isinstance(one, Path) else str(one)

@@ -8,11 +8,13 @@ import click
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def show(file: Path) -> None:
-    """Say what the network in FILE is, and what its layers cost."""
+    """Say what the network in FILE, or the shipped one of that name, is and costs."""
     from ..artifacts import load
     from ..costs import cost
+    from ..shelf import find
     from .tables import layer_table
 
+    file = find(file)
     net = load(file)
     click.echo(f"net     {net.spec.net}")
     for name, value in net.spec.args.items():
