@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-PATTERNS = ("*.safetensors", "index.toml", "measured.json")
+PATTERNS = ("*.safetensors", "index.toml", "measured.json", "README.md", "cards/*.md")
 
 
 class BuildWithWeights(build_py):
@@ -22,7 +22,9 @@ class BuildWithWeights(build_py):
         shutil.rmtree(target, ignore_errors=True)  # networks of an earlier build
         target.mkdir(parents=True)
         for file in (file for pattern in PATTERNS for file in (ROOT / "weights").glob(pattern)):
-            shutil.copyfile(file, target / file.name)
+            copy = target / file.relative_to(ROOT / "weights")
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copyfile(file, copy)
 
 
 if __name__ == "__main__":

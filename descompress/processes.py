@@ -12,20 +12,32 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, distributed, nn
 
+from .errors import RequestError
+
 
 @contextmanager
 def processes(device: str) -> Iterator[str]:
     """Join the processes of this training, if `torchrun` started several, and leave at the end.
 
     Yields the device of this process: each its own GPU where `device` is "cuda".
+
+    Raises:
+        RequestError: There is no such device.
     """
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        line = (str(error).splitlines() or ["it cannot be used"])[0]
+        raise RequestError(f"device {device!r}: {line}") from None
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield device
         return
-    on_gpu = device.startswith("cuda")
-    distributed.init_process_group("nccl" if on_gpu else "gloo")
+    if device.startswith("cuda"):
+        device = f"cuda:{os.environ['LOCAL_RANK']}"
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
-        yield f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" else device
+        yield device
     finally:
         distributed.destroy_process_group()
 

@@ -9,7 +9,7 @@
     [net]                         # arguments of the network, where `start` names one
     widths = [16, 32, 48, 64]
 
-    [plan]                        # see training.Plan
+    [plan]                        # see plans.Plan
     steps = 4000
 
     [data]                        # of every batch
@@ -31,7 +31,7 @@ from typing import Any
 
 from .errors import FileError, RequestError
 from .objectives import Weighted
-from .training import Plan
+from .plans import Plan
 
 DESCRIPTIONS = {"about", "card"}
 
@@ -42,11 +42,18 @@ class Data:
 
     Args:
         batch: Pairs.
-        tour_share: Share of the pairs that come from tours.
+        tour_share: Share of the pairs that come from tours and releases, where there are any
+            beside photographs.
+        batches: How many batches of a pack to learn from; 0 for all.
     """
 
     batch: int = 512
     tour_share: float = 0.3
+    batches: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 2 or not 0 <= self.tour_share <= 1 or self.batches < 0:
+            raise RequestError(f"{self}: batch >= 2, 0 <= tour_share <= 1 and batches >= 0")
 
 
 @dataclass(frozen=True)
@@ -96,8 +103,8 @@ class Recipe:
         return made
 
     def _check(self) -> None:
-        if not 0 <= self.dropout < 1 or self.calibrate < 0 or self.seed < 0:
-            raise RequestError("0 <= dropout < 1, calibrate >= 0 and seed >= 0 are needed")
+        if not 0 <= self.dropout < 1 or self.calibrate < 0 or not 0 <= self.seed < 2**32:
+            raise RequestError("0 <= dropout < 1, calibrate >= 0 and 0 <= seed < 2^32 are needed")
         if self.objectives.needs_teacher and self.teacher is None:
             names = ", ".join(n for n, (_, o) in self.objectives.terms.items() if o.needs_teacher)
             raise RequestError(f"{names}: needs a teacher; use descompress distill --teacher NET")

@@ -15,7 +15,8 @@ from hpatches_eval.files import refuse_existing, replacing
 
 from . import artifacts, processes
 from .data import Source, stream
-from .errors import FileError, RequestError
+from .errors import FileError, RequestError, TrainingError
+from .locks import locked
 from .training import Training
 from .validation import Validation
 
@@ -103,7 +104,12 @@ class Run:
     def rows(self) -> Iterator[Row]:
         """Train to the end and write the network; a row after every step.
 
-        However this ends (an error, a closed generator, Ctrl-C), the last step is saved first.
+        However this ends (a closed generator, Ctrl-C, an error elsewhere), the last step is saved
+        first; an error within a step leaves the last checkpoint.
+
+        Raises:
+            TrainingError: See `Training.run`.
+            FileError: Another process writes the same network.
         """
         batches = stream(self.source, self.training.numbers, self.workers)
         if processes.rank() > 0:
@@ -111,8 +117,9 @@ class Run:
                 yield self._row(terms)
             return
         with ExitStack() as stack:
+            stack.enter_context(locked(self.out, wait=False))
             log = _Log(self, stack)
-            stack.callback(self._save, log)
+            stack.callback(self._leave, log, self.training.step)
             for terms in self.training.run(batches):
                 log.due = self._row(terms)
                 row = self._validated(log.due)
@@ -120,6 +127,8 @@ class Run:
                 if row.step % self.checkpoint_every == 0 and row.step < self.training.plan.steps:
                     self._save(log)
                 yield row
+        if self.training.step < self.training.plan.steps:
+            raise TrainingError(f"{self.out}: the batches end at step {self.training.step}")
         artifacts.save(self.training.result.eval(), self.out, force=True)  # pyright: ignore
         self.checkpoint.unlink(missing_ok=True)
 
@@ -133,6 +142,13 @@ class Run:
         matching, fpr95 = self.validation.matching(net), self.validation.fpr95(net)
         return Row(row.step, row.loss, row.terms, matching, fpr95)
 
+    def _leave(self, log: "_Log", first: int) -> None:
+        """Keep what was learned, unless an error tore the last step; nothing leaves nothing."""
+        if not self.training.torn and self.training.step > first:
+            self._save(log)
+        elif not self.checkpoint.exists():
+            self.log.unlink(missing_ok=True)
+
     def _save(self, log: "_Log") -> None:
         """The log first: rows beyond the checkpoint are cut when it is taken up, gaps stay."""
         log.flush()
@@ -142,7 +158,7 @@ class Run:
         if not self.log.exists() or not self.training.step:
             return []
         with self.log.open(newline="") as file:
-            header, *rows = csv.reader(file)
+            header, *rows = [*csv.reader(file)] or [[]]
         if tuple(header) != self.columns:
             raise FileError(f"{self.log}: not the log of this training; move it away")
         return [row for row in rows if len(row) == len(self.columns) and row[0].isdigit()]

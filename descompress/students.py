@@ -1,6 +1,8 @@
 """From a recipe and its data to a training ready to run."""
 
+import hashlib
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,7 +21,7 @@ from .nets import NETS, PatchNet, build
 from .recipes import Recipe
 from .shelf import SUFFIX
 from .spec import Spec
-from .teachers import teacher_descriptors
+from .teachers import digest, teacher_descriptors
 from .training import Training
 from .validation import Validation, held_out_validation
 
@@ -46,42 +48,50 @@ def prepare(
         DescompressError, DataError: Something cannot be read.
     """
     torch.manual_seed(recipe.seed)
-    teacher = (
-        None if recipe.teacher is None else _patch_net(shelf.load(recipe.teacher), recipe.teacher)
-    )
-    source, validation = _batches(recipe, material, pack, teacher, progress)
-    net = _start(recipe, teacher, source if fresh else None, progress).to(device)
+    teacher = None
+    if recipe.teacher is not None:
+        teacher = _patch_net(shelf.load(recipe.teacher), recipe.teacher).to(device)
+    data = _data(recipe, material, pack, teacher, progress)
+    net = _start(recipe, teacher, data.source if fresh else None, progress).to(device)
     for module in net.modules():
         if isinstance(module, nn.Dropout):
             module.p = recipe.dropout
-    taught = teacher.to(device) if teacher and recipe.objectives.needs_teacher else None
-    origin = json.dumps({n: v for n, v in recipe.to_dict().items() if n not in _IN_TRAINING})
-    training = Training(net, recipe.objectives, recipe.plan, taught, origin)
-    return training, source, validation
+    taught = teacher if recipe.objectives.needs_teacher else None
+    told = {n: v for n, v in recipe.to_dict().items() if n not in ("plan", "objectives")}
+    told |= {"teacher": taught and digest(taught), "learns_from": data.name}
+    training = Training(net, recipe.objectives, recipe.plan, taught, json.dumps(told), recipe.seed)
+    return training, data.source, data.validation
 
 
-_IN_TRAINING = ("plan", "objectives", "teacher")  # the first two are told by the training itself
+@dataclass(frozen=True)
+class _Data:
+    """Batches, what to validate on, and what tells them from others."""
+
+    source: Source
+    validation: Validation
+    name: str
 
 
-def _batches(
+def _data(
     recipe: Recipe,
     material: Material,
     pack: Path | None,
     teacher: PatchNet | None,
     progress: Progress,
-) -> tuple[Source, Validation]:
+) -> _Data:
     if pack is not None:
         if not material.empty:
             raise RequestError("a pack holds what was learned from: give one or the other")
         return _packed(recipe, Pack.read(pack), teacher, progress)
+    if recipe.data.batches:
+        raise RequestError("only a pack has a number of batches to learn from: give --pack")
     mixture = read_mixture(material, lambda done, total: progress("finding points", done, total))
     source = mixture.source(recipe.data.batch, recipe.data.tour_share, recipe.seed)
-    return source, held_out_validation(mixture)
+    name = hashlib.sha256(json.dumps(mixture.names()).encode()).hexdigest()[:16]
+    return _Data(source, held_out_validation(mixture), name)
 
 
-def _packed(
-    recipe: Recipe, pack: Pack, teacher: PatchNet | None, progress: Progress
-) -> tuple[Source, Validation]:
+def _packed(recipe: Recipe, pack: Pack, teacher: PatchNet | None, progress: Progress) -> _Data:
     if (share := pack.asked.get("tour_share")) != recipe.data.tour_share:
         raise RequestError(
             f"{pack.root}: {share} of the pairs are of tours; {recipe.data.tour_share} asked"
@@ -89,8 +99,9 @@ def _packed(
     taught = None
     if teacher is not None and recipe.objectives.needs_teacher:
         taught = teacher_descriptors(pack, teacher, progress)
-    source = pack.source(recipe.seed, taught, recipe.data.batch)
-    return source, Validation.from_arrays(pack.held())
+    batches = recipe.data.batches or None
+    source = pack.source(recipe.seed, taught, recipe.data.batch, batches)
+    return _Data(source, Validation.from_arrays(pack.held()), pack.digest())
 
 
 def _start(
@@ -100,23 +111,24 @@ def _start(
         return _patch_net(build(Spec(recipe.start, recipe.net)), recipe.start)
     if recipe.net:
         raise RequestError(f"[net] has arguments, and {recipe.start!r} is no network by name")
-    if teacher is None or _is_file(recipe.start):
+    if teacher is None or _is_there(recipe.start):
         return _patch_net(_loaded(recipe.start), recipe.start)
     small = convert(teacher, recipe.start)
     if recipe.calibrate and source is not None:
-        calibrate_(small, teacher, _patches(source, recipe.calibrate), progress=progress)
+        patches = _patches(source, recipe.calibrate).to(next(teacher.parameters()).device)
+        calibrate_(small, teacher, patches, progress=progress)
     return small
 
 
-def _is_file(start: str) -> bool:
-    return Path(start).exists() or Path(start).suffix == SUFFIX
+def _is_there(start: str) -> bool:
+    return Path(start).is_file() or Path(start).suffix == SUFFIX or start in shelf.names()
 
 
 def _loaded(start: str) -> nn.Module:
-    if not _is_file(start) and start not in shelf.names():
+    if not _is_there(start):
         raise RequestError(
             f"{start!r} is no file, none of the shipped networks {', '.join(shelf.names())}, and "
-            f"none of {', '.join(NETS)}"
+            f"none of {', '.join(NETS)}; a recipe of convert needs a --teacher"
         )
     return shelf.load(start)
 

@@ -4,24 +4,27 @@
     for terms in training.run(stream(source, training.numbers)):
         ...  # print, evaluate, training.save("run.ckpt"), stop
 
-The random state is part of a checkpoint and batches depend on their number alone, so a training
-that was stopped and restored gives the curve of one that was not.
+Dropout and batches depend on their number alone, so a training that was stopped and restored gives
+the curve of one that was not.
 
 Objectives see the descriptors of a whole batch, which may be larger than what a network can be
 trained on at once: it is described in `parts`, the gradient of the loss is taken with respect to
 the descriptors, and each part is described again to carry its share of it to the weights
 (gradient caching: L. Gao et al., "Scaling deep contrastive learning batch size under memory limited
-setup", RepL4NLP 2021). Batch norms see one part at a time. The parts may lie in several processes.
+setup", RepL4NLP 2021). Batch norms see one part at a time, and take the mean of what the parts make
+of their statistics. The parts may lie in several processes.
 """
 
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -31,57 +34,9 @@ from hpatches_eval.files import replacing
 from . import processes
 from .data import Batch
 from .errors import FileError, RequestError, TrainingError
+from .interrupts import interrupts_held
 from .objectives import Seen, Weighted
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How long and how fast to learn.
-
-    Args:
-        steps: Changes of the weights in all.
-        lr: The highest learning rate, reached after `warmup` steps and then lowered to 0.
-        schedule: How it is lowered: "linear", along a straight line, as HardNet's was, or
-            "cosine", along half a cosine.
-        weight_decay: AdamW's, decoupled from the gradient.
-        ema: Decay of the moving average of the weights that is validated and kept, 0 for none.
-        parts: Batches of the source whose pairs are told apart in one step.
-        bf16: Run the network in bfloat16 where that is safe (autocast); the loss stays in float32.
-    """
-
-    steps: int
-    lr: float = 2e-3
-    schedule: str = "linear"
-    warmup: int = 100
-    weight_decay: float = 1e-4
-    ema: float = 0.0
-    parts: int = 1
-    bf16: bool = True
-
-    def __post_init__(self) -> None:
-        if self.steps < 1 or not 0 <= self.lr < math.inf or self.warmup < 0:
-            raise RequestError(f"{self}: steps >= 1, lr >= 0 and warmup >= 0 are needed")
-        if self.schedule not in ("linear", "cosine"):
-            raise RequestError(f"schedule {self.schedule!r}: linear or cosine")
-        if not 0 <= self.ema < 1 or not 0 <= self.weight_decay < math.inf:
-            raise RequestError(f"{self}: 0 <= ema < 1 and weight_decay >= 0 are needed")
-        if self.parts < 1 or self.parts % processes.count():
-            raise RequestError(
-                f"{self.parts} parts do not divide among {processes.count()} processes"
-            )
-
-    def rate(self, step: int) -> float:
-        """The learning rate of step 0, 1, ..."""
-        rising, done = (step + 1) / (self.warmup + 1), min(step / self.steps, 1.0)
-        falling = 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-        return self.lr * min(rising, 1.0) * falling
-
-    def numbers(self, step: int) -> list[int]:
-        """The numbers of the batches that this process learns from, from `step` on."""
-        own = self.parts // processes.count()
-        first = processes.rank() * own
-        starts = range(step * self.parts + first, self.steps * self.parts, self.parts)
-        return [start + i for start in starts for i in range(own)]
+from .plans import Plan
 
 
 class Training:
@@ -92,6 +47,10 @@ class Training:
         objective: The terms whose sum is minimised.
         teacher: Describes the batches that come without a teacher's descriptors.
         origin: Says what else makes this training; a checkpoint of another is refused.
+        seed: Of dropout.
+
+    Raises:
+        RequestError: The parts of the plan do not divide among the processes.
     """
 
     def __init__(
@@ -101,11 +60,18 @@ class Training:
         plan: Plan,
         teacher: nn.Module | None = None,
         origin: str = "",
+        seed: int = 0,
     ) -> None:
+        if plan.parts % processes.count():
+            raise RequestError(
+                f"{plan.parts} parts do not divide among {processes.count()} processes: ask for "
+                f"as many, or for a multiple"
+            )
         self.net, self.objective, self.plan, self.origin = net, objective, plan, origin
         self.teacher = teacher.eval().requires_grad_(False) if teacher else None
         self.average = deepcopy(net).requires_grad_(False) if plan.ema else None
-        self.step = 0
+        self.seed, self.step = seed, 0
+        self.torn = False  # in the middle of a step, or left there by an error
         self.optimizer = torch.optim.AdamW(
             net.parameters(), lr=plan.lr, weight_decay=plan.weight_decay
         )
@@ -127,16 +93,20 @@ class Training:
         network, save, or stop in between.
 
         Raises:
-            TrainingError: A term is not finite; the network is left as the last step made it.
+            TrainingError: A term is not finite. The weights are as the last step left them, the
+                statistics of batch norms are not.
             RequestError: An objective needs a teacher and there is none.
         """
         own = self.plan.parts // processes.count()
         for parts in zip(*[iter(batches)] * own, strict=True):
             if self.step >= self.plan.steps:
                 return
-            yield self._learn(parts)
+            with interrupts_held():
+                terms = self._learn(parts)
+            yield terms
 
     def _learn(self, parts: tuple[Batch, ...]) -> dict[str, float]:
+        self.torn = True
         self.net.train()
         device = next(self.net.parameters()).device
         on_device = [_moved(part, device) for part in parts]
@@ -152,24 +122,33 @@ class Training:
         processes.share_statistics_(self.net)
         self.step += 1
         self._follow()
+        self.torn = False
         return terms
 
     def _backward(self, parts: list[Batch]) -> dict[str, float]:
         """Gradients of this process's share of the loss, and the terms of the whole loss."""
-        states, rows = [], []
-        for part in parts:
-            states.append(_random_state())
-            with torch.set_grad_enabled(len(parts) == 1):
-                rows.append(self._described(self.net, part))
+        several, before = len(parts) > 1, _statistics(self.net)
+        with torch.set_grad_enabled(not several):
+            rows = [self._learned(part, i) for i, part in enumerate(parts)]
         told_apart = processes.gathered(torch.stack([row.detach() for row in rows]))
         terms, gradient = self._gradient(told_apart, self._taught(parts))
-        own = gradient[processes.rank() * len(parts) :]
-        for part, state, row, pull in zip(parts, states, rows, own, strict=False):
-            if len(parts) > 1:
-                _set_random_state(state)
-                row = self._described(self.net, part)
-            row.backward(pull)
+        first = processes.rank() * len(parts)
+        if not several:
+            rows[0].backward(gradient[first])
+            return terms
+        after: list[list[Tensor]] = []
+        for i, part in enumerate(parts):
+            _set_statistics_(self.net, before)
+            self._learned(part, i).backward(gradient[first + i])
+            after.append(_statistics(self.net))
+        _set_statistics_(self.net, [_mean(values) for values in zip(*after, strict=True)])
         return terms
+
+    def _learned(self, part: Batch, place: int) -> Float[Tensor, "2 b d"]:
+        """What the network makes of a part, with the dropout that belongs to it."""
+        number = processes.rank() * self.plan.parts // processes.count() + place
+        with _seeded(self.seed, self.step, number, device=part.anchors.device):
+            return self._described(self.net, part)
 
     def _gradient(
         self, rows: Float[Tensor, "n 2 b d"], taught: Float[Tensor, "n 2 b e"] | None
@@ -210,7 +189,7 @@ class Training:
 
     def _told(self) -> dict[str, Any]:
         plan, objective = asdict(self.plan), self.objective.to_json()
-        return {"plan": plan, "objective": objective, "origin": self.origin}
+        return {"plan": plan, "objective": objective, "origin": self.origin, "seed": self.seed}
 
     def save(self, path: str | Path) -> None:
         """Write a checkpoint, whole or not at all, in place of the one before."""
@@ -220,7 +199,6 @@ class Training:
             "net": self.net.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "random": torch.get_rng_state(),
         }
         with replacing(path, force=True) as new:
             torch.save(state, new)
@@ -243,7 +221,6 @@ class Training:
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
-            torch.set_rng_state(state["random"])
             self.step = int(state["step"])
         except (KeyError, RuntimeError, ValueError, TypeError) as error:
             line = str(error).splitlines()[0]
@@ -259,19 +236,27 @@ def _side(rows: Float[Tensor, "n 2 b d"], side: int) -> Float[Tensor, "nb d"]:
     return rows[:, side].flatten(0, 1)
 
 
-def _random_state() -> list[Tensor]:
-    """Of dropout, on the CPU and on the GPUs."""
-    return [torch.get_rng_state(), *(torch.cuda.get_rng_state_all() if _on_gpu() else [])]
+def _statistics(net: nn.Module) -> list[Tensor]:
+    """Copies of the buffers: running means and variances, and how many batches they are of."""
+    return [buffer.clone() for buffer in net.buffers()]
 
 
-def _set_random_state(state: list[Tensor]) -> None:
-    torch.set_rng_state(state[0])
-    if _on_gpu():
-        torch.cuda.set_rng_state_all(state[1:])
+def _set_statistics_(net: nn.Module, values: list[Tensor]) -> None:
+    for buffer, value in zip(net.buffers(), values, strict=True):
+        buffer.copy_(value)
 
 
-def _on_gpu() -> bool:
-    return torch.cuda.is_initialized()
+def _mean(values: tuple[Tensor, ...]) -> Tensor:
+    return torch.stack(values).mean(0) if values[0].is_floating_point() else values[0]
+
+
+@contextmanager
+def _seeded(*numbers: int, device: torch.device) -> Iterator[None]:
+    """Random numbers that depend on `numbers` alone; those outside go on as if none were drawn."""
+    seed = int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _read(path: Path) -> dict[str, Any]:

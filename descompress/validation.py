@@ -127,7 +127,13 @@ def release_views(sequence: Views, most: int = 200) -> dict[str, Patches]:
 def tour_pairs(
     tour: PhotoTour, points: list[np.ndarray], pairs: int = 4000, seed: int = 0
 ) -> tuple[Patches, Patches, np.ndarray]:
-    """Patches of `pairs` matching and as many non-matching pairs among `points`."""
+    """Patches of `pairs` matching and as many non-matching pairs among `points`.
+
+    Raises:
+        DataError: There are fewer than two points.
+    """
+    if len(points) < 2:
+        raise DataError(f"{tour.root}: too few points to hold any back; it cannot be learned from")
     rng = np.random.default_rng(seed)
     first, second = [], []
     for i in rng.integers(len(points), size=pairs):

@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -14,6 +17,8 @@ from descompress.cli import main
 from descompress.data.packed import Pack
 from descompress.nets import build
 from descompress.spec import Spec
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(*args: object) -> tuple[int, str]:
@@ -101,6 +106,36 @@ def test_trainings_from_a_pack_need_no_photographs_and_log_to_tensorboard(folder
     assert [event.step for event in events.Scalars("held_out/matching")] == [3]
 
 
+def launch(*args: object) -> "subprocess.CompletedProcess[str]":
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    command = [sys.executable, *launcher, "-m", "descompress", *map(str, args)]
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+
+
+def test_two_processes_distil_one_network_as_one_process_does(folder):
+    args = distill(folder, "cdp2", "two.safetensors", "--parts", "2", "--objective", "triplet")
+    done = launch(*args)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("step 6/6") == 1
+    args[2] = folder / "one.safetensors"
+    status, said = run(*args)
+    assert status == 0, said
+    logs = [
+        [float(row["loss"]) for row in csv.DictReader(path.read_text().splitlines())]
+        for path in (folder / "two.safetensors.csv", folder / "one.safetensors.csv")
+    ]
+    assert logs[0] == pytest.approx(logs[1], rel=2e-2)  # bfloat16
+    assert len(logs[0]) == 6
+
+
+def test_processes_without_parts_for_all_are_refused(folder):
+    done = launch(*distill(folder, "cdp2", "new.safetensors"))
+    assert done.returncode != 0
+    assert "1 parts do not divide among 2 processes" in done.stderr
+    assert not list(folder.glob("new*"))
+
+
 @pytest.mark.parametrize(
     ("change", "status", "message"),
     [
@@ -114,6 +149,9 @@ def test_trainings_from_a_pack_need_no_photographs_and_log_to_tensorboard(folder
         (["--photographs", "nowhere"], 2, "one or the other"),
         (["--arg", "dim=8"], 2, "[net] has arguments"),
         (["--parts", "0"], 2, "0 parts"),
+        (["--device", "abacus"], 2, "device 'abacus'"),
+        (["--split", "a"], 2, "one or the other"),
+        (["--objective", "triplet", "--objective", "triplet"], 2, "triplet is asked for twice"),
     ],
 )
 def test_bad_requests_get_one_line_and_leave_nothing(folder, change, status, message):

@@ -10,7 +10,7 @@ import descompress
 from descompress.data.mixture import Material
 from descompress.data.packed import Pack, write_pack
 from descompress.description import describe
-from descompress.errors import RequestError
+from descompress.errors import FileError, RequestError
 from descompress.nets import build
 from descompress.recipes import Recipe
 from descompress.spec import Spec
@@ -95,6 +95,24 @@ def test_a_network_by_name_takes_its_arguments(folder):
         assert first.equal(second)
 
 
+def test_another_teacher_or_other_data_are_another_training(folder, tmp_path):
+    started, _, _ = prepare(recipe(folder), Material(), folder / "pack")
+    started.save(tmp_path / "run.ckpt")
+    prepare(recipe(folder), Material(), folder / "pack")[0].restore(tmp_path / "run.ckpt")
+    write_pack(tmp_path / "pack", source, 2, ASKED | {"seed": 1}, Pack.read(folder / "pack").held())
+    teacher = descompress.load(folder / "teacher.safetensors")
+    with torch.no_grad():
+        next(teacher.parameters()).mul_(-1)
+    descompress.save(teacher, tmp_path / "other.safetensors")
+    for other, pack in (
+        (recipe(folder, teacher=str(tmp_path / "other.safetensors")), folder / "pack"),
+        (recipe(folder), tmp_path / "pack"),
+        (recipe(folder, calibrate=32), folder / "pack"),
+    ):
+        with pytest.raises(FileError, match="a checkpoint of"):
+            prepare(other, Material(), pack)[0].restore(tmp_path / "run.ckpt")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -118,3 +136,11 @@ def test_what_is_no_start_is_told_what_would_be(folder):
     plain = Recipe.from_dict({"start": "hardnot", "data": DATA})
     with pytest.raises(RequestError, match=r"'hardnot' is no file.*l2net, tfeat"):
         prepare(plain, Material(), folder / "pack")
+    with pytest.raises(RequestError, match=r"a recipe of convert needs a --teacher"):
+        prepare(Recipe.from_dict({"start": "cdp5", "data": DATA}), Material(), folder / "pack")
+
+
+def test_a_shipped_name_is_no_preset_of_the_teacher(folder):
+    named = recipe(folder, start="hardnet.nano", teacher="hardnet")
+    training, _, _ = prepare(named, Material(), folder / "pack")
+    assert training.net.spec.net == "strided"

@@ -85,7 +85,10 @@ def test_interrupted_it_says_how_to_go_on_and_then_does(folder):
         ({0: "gone.safetensors"}, 1, "gone.safetensors"),
         ({"--photographs": "nowhere"}, 1, "nowhere"),
         ({"--steps": "0"}, 2, "steps >= 1"),
-        ({"--batch": "1"}, 2, "1 pairs"),
+        ({"--batch": "1"}, 2, "batch >= 2"),
+        ({"--workers": "-1"}, 2, "--workers"),
+        ({"--validate-every": "0"}, 2, "--validate-every"),
+        ({"--checkpoint-every": "0"}, 2, "--checkpoint-every"),
     ],
 )
 def test_bad_requests_get_one_line_and_leave_nothing(folder, change, status, message):

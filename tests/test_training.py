@@ -16,9 +16,11 @@ from descompress.description import describe
 from descompress.errors import FileError, RequestError, TrainingError
 from descompress.nets import build
 from descompress.objectives import Weighted
+from descompress.plans import Plan
+from descompress.processes import processes
 from descompress.runs import Run
 from descompress.spec import Spec
-from descompress.training import Plan, Training
+from descompress.training import Training
 from descompress.validation import Validation
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -262,17 +264,56 @@ def test_a_batch_in_two_parts_gives_the_curve_of_the_whole_batch():
     assert alone[0] < 0.99 * expected[0]  # fewer to tell apart: an easier task
 
 
-def test_parts_see_the_same_dropout_both_times():
+def normed(steps: int = 3, **plan: float) -> Training:
+    """A network with all that looks at the rest of the batch, or draws."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(1024, 16), Unit())
+    layers = [nn.Flatten(), nn.Dropout(0.3), nn.Linear(1024, 16), nn.BatchNorm1d(16), Unit()]
+    net = nn.Sequential(*layers)
+    return Training(net, TRIPLET, Plan(steps, warmup=0, bf16=False, lr=1e-3, **plan))
+
+
+def test_parts_see_the_same_dropout_both_times():
+    run = normed(1, parts=2)
     seen: list[torch.Tensor] = []
-    net[1].register_forward_hook(lambda _, __, out: seen.append(out.detach().clone()))
-    run = Training(net, TRIPLET, Plan(1, parts=2, bf16=False))
+    run.net[1].register_forward_hook(lambda _, __, out: seen.append(out.detach().clone()))
     losses(run)
     assert len(seen) == 4
     assert seen[0].equal(seen[2])
     assert seen[1].equal(seen[3])
     assert not (seen[0] == 0).equal(seen[1] == 0)
+
+
+def test_statistics_move_once_a_step_to_the_mean_of_the_parts():
+    run = normed(1, parts=2)
+    for module in run.net.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+    linear = run.net[2]
+    means = []
+    for number in (0, 1):
+        sides = np.concatenate(source(number))
+        means.append(linear(torch.from_numpy(sides).flatten(1)).mean(0).detach())
+    losses(run)
+    expected = 0.1 * (means[0] + means[1]) / 2  # from 0, with torch's momentum of 0.1
+    torch.testing.assert_close(run.net[3].running_mean, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_training_draws_nothing_from_everybodys_random_numbers():
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    run = normed(2)
+    torch.manual_seed(5)
+    losses(run)
+    assert torch.rand(3).equal(expected)
+
+
+def test_the_seed_decides_the_dropout():
+    curves = []
+    for seed in (0, 0, 1):
+        run = normed(3)
+        run.seed = seed
+        curves.append(losses(run))
+    assert curves[0] == curves[1] != curves[2]
 
 
 def test_the_average_is_the_weights_mean_with_falling_shares():
@@ -354,7 +395,7 @@ import test_training as t
 from descompress.processes import processes, rank
 torch.set_num_threads(1)
 with processes("cpu"):
-    run = t.flat(parts=2)
+    run = getattr(t, sys.argv[1])(parts=2)
     curve = t.losses(run)
     if rank() == 0:
         print(repr(curve))
@@ -362,22 +403,117 @@ with processes("cpu"):
 """
 
 
-def test_two_processes_give_the_curve_of_one_with_the_doubled_batch(tmp_path):
+def two_processes(script: Path, *args: str) -> "subprocess.CompletedProcess[str]":
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *launcher, str(script), *args]
+    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("kind", ["flat", "normed"])
+def test_two_processes_give_the_curve_of_one_with_the_doubled_batch(tmp_path, kind):
     script = tmp_path / "worker.py"
     script.write_text(WORKER.format(tests=str(ROOT / "tests"), out=str(tmp_path / "net.pt")))
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    done = subprocess.run(
-        [sys.executable, *launcher, str(script)],
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = two_processes(script, kind)
     assert done.returncode == 0, done.stderr
-    whole = flat()
-    expected = [terms["triplet"] for terms in whole.run(stream(joined, whole.numbers))]
+    whole = {"flat": flat, "normed": normed}[kind](parts=2)
+    expected = losses(whole)
     found = [float(v) for v in done.stdout.strip().strip("[]").split(",")]
     assert found == pytest.approx(expected, rel=1e-4)
     weights = torch.load(tmp_path / "net.pt", weights_only=True)
     for name, tensor in whole.net.state_dict().items():
-        assert (tensor - weights[name]).abs().mean() < 1e-4, name  # Adam magnifies rounding
+        gap = (tensor.float() - weights[name].float()).abs().mean()
+        assert gap < 1e-4, name  # Adam magnifies rounding
+
+
+def test_parts_that_do_not_divide_among_processes_are_refused(tmp_path):
+    script = tmp_path / "worker.py"
+    script.write_text(
+        WORKER.format(tests=str(ROOT / "tests"), out="-").replace("parts=2", "parts=3")
+    )
+    done = two_processes(script, "flat")
+    assert done.returncode != 0
+    assert "3 parts do not divide among 2 processes" in done.stderr
+    assert "[" not in done.stdout
+
+
+def test_a_device_that_is_not_there_is_refused():
+    for device in ("cuda:7", "abacus"):
+        with pytest.raises(RequestError, match=f"device '{device}'"), processes(device):
+            pass
+
+
+def test_an_interrupt_waits_for_the_end_of_a_step(tmp_path):
+    run = Run(tmp_path / "a.safetensors", training(), source, NOTHING, 0, 100, 100)
+    run.start(force=False)
+    inner = run.training.optimizer.step
+
+    def interrupted() -> None:
+        if run.training.step == 2:
+            signal.raise_signal(signal.SIGINT)
+        inner()
+
+    run.training.optimizer.step = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        list(run.rows())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    second = Run(tmp_path / "a.safetensors", training(), source, NOTHING, 0, 100, 100)
+    assert second.start(force=False) == 3
+    list(second.rows())
+    whole = Run(tmp_path / "b.safetensors", training(), source, NOTHING, 0, 100, 100)
+    whole.start(force=False)
+    list(whole.rows())
+    assert second.out.read_bytes() == whole.out.read_bytes()
+
+
+def test_an_error_within_a_step_leaves_the_checkpoint_before(tmp_path):
+    def poisoned(number: int) -> tuple[np.ndarray, np.ndarray]:
+        anchors, positives = source(number)
+        return anchors * np.float32(np.nan if number == 4 else 1), positives
+
+    run = Run(tmp_path / "a.safetensors", training(), poisoned, NOTHING, 0, 2, 100)
+    run.start(force=False)
+    with pytest.raises(TrainingError, match="step 4"):
+        list(run.rows())
+    assert not run.out.exists()
+    second = Run(tmp_path / "a.safetensors", training(), source, NOTHING, 0, 2, 100)
+    assert second.start(force=False) == 4
+    assert all(torch.isfinite(t).all() for t in second.training.net.state_dict().values())
+
+
+def test_an_error_in_the_first_step_leaves_nothing(tmp_path):
+    run = Run(
+        tmp_path / "a.safetensors",
+        training(),
+        lambda number: tuple(side * np.float32(np.nan) for side in source(number)),
+        NOTHING,
+        0,
+    )
+    run.start(force=False)
+    with pytest.raises(TrainingError):
+        list(run.rows())
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_trainings_do_not_write_one_network(tmp_path):
+    first, second = (
+        Run(tmp_path / "a.safetensors", training(), source, NOTHING, 0) for _ in range(2)
+    )
+    first.start(force=False)
+    second.start(force=False)
+    rows = first.rows()
+    next(rows)
+    with pytest.raises(FileError, match="another process is writing it"):
+        next(second.rows())
+    rows.close()
+    assert first.checkpoint.exists()
+
+
+def test_batches_that_end_too_early_write_no_network(tmp_path):
+    run = Run(tmp_path / "a.safetensors", training(), source, NOTHING, 0)
+    run.start(force=False)
+    run.training.plan = Plan(9, warmup=2)
+    run.training.run = lambda batches: iter(())
+    with pytest.raises(TrainingError, match="the batches end at step 0"):
+        list(run.rows())
+    assert not run.out.exists()

@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--batches", type=click.IntRange(1), default=2000, show_default=True)
-@click.option("--batch", default=512, show_default=True, help="Pairs in a batch.")
-@click.option("--tour-share", default=0.3, show_default=True, help="Share of pairs from tours.")
-@click.option("--seed", default=0, show_default=True)
-@click.option("--workers", default=2, show_default=True, help="Processes that make batches.")
+@click.option("--batch", type=click.IntRange(2), default=512, show_default=True, help="Pairs.")
+@click.option(
+    "--tour-share", default=0.3, show_default=True, help="Share of pairs of tours and releases."
+)
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Processes.")
 @material_options
 def pack(out: Path, **options: Any) -> None:
     """Write the folder OUT: batches of training pairs and the validation part.
@@ -31,7 +33,8 @@ def pack(out: Path, **options: Any) -> None:
     from ..data.packed import write_pack
     from ..validation import held_out_validation
 
-    refuse_existing(out / "pack.json", force=False) if out.is_dir() else None
+    if out.is_dir():
+        refuse_existing(out / "pack.json", force=False)
     with shown_progress() as progress:
         mixture = _mixture(options, progress)
         source = mixture.source(options["batch"], options["tour_share"], options["seed"])
@@ -58,9 +61,5 @@ def _mixture(options: dict[str, Any], progress: Any) -> "Mixture":
 
 def _asked(options: dict[str, Any], mixture: "Mixture") -> dict[str, Any]:
     """What tells one pack from another, without the places things lie at."""
-    return {
-        **{name: options[name] for name in ("batches", "batch", "tour_share", "seed")},
-        "photographs": [photograph.name for photograph in mixture.photographs],
-        "sequences": [sequence.name for sequence in mixture.sequences],
-        "tours": [[tour.root.name, len(points)] for tour, points in mixture.tours],
-    }
+    numbers = {name: options[name] for name in ("batches", "batch", "tour_share", "seed")}
+    return {**numbers, **mixture.names()}

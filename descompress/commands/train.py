@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..recipes import Recipe
     from ..runs import Row, Run
 
-_PATH = click.Path(path_type=Path)
+_PATH, _STEPS = click.Path(path_type=Path), click.IntRange(1)
 _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is the default
     click.option("--steps", type=int, help="Changes of the weights.  [default: 4000]"),
     click.option("--lr", type=float, help="Highest learning rate (AdamW).  [default: 0.002]"),
@@ -30,7 +30,10 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
         "--float32", is_flag=True, help="No bfloat16; faster on a CPU where channels are few."
     ),
     click.option("--batch", type=int, help="Pairs in a batch.  [default: 512]"),
-    click.option("--tour-share", type=float, help="Share of pairs from tours.  [default: 0.3]"),
+    click.option(
+        "--tour-share", type=float, help="Share of pairs of tours and releases.  [default: 0.3]"
+    ),
+    click.option("--batches", type=int, help="How many of a pack to learn from.  [default: all]"),
     click.option("--dropout", type=float, help="Where the network has it.  [default: 0.1]"),
     click.option("--seed", type=int, help="[default: 0]"),
     click.option(
@@ -50,9 +53,17 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
     ),
     click.option("--pack", type=_PATH, help="What `pack` made, in place of photographs and all."),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda, cuda:1, ..."),
-    click.option("--workers", default=1, show_default=True, help="Processes that make batches."),
-    click.option("--validate-every", default=500, show_default=True, help="In steps."),
-    click.option("--checkpoint-every", default=100, show_default=True, help="In steps."),
+    click.option(
+        "--workers",
+        type=click.IntRange(0),
+        default=1,
+        show_default=True,
+        help="Processes that make batches.",
+    ),
+    click.option("--validate-every", type=_STEPS, default=500, show_default=True, help="In steps."),
+    click.option(
+        "--checkpoint-every", type=_STEPS, default=100, show_default=True, help="In steps."
+    ),
     click.option("--tensorboard", type=_PATH, help="Folder for TensorBoard's logs."),
     click.option("--force", is_flag=True, help="Replace OUT."),
 ]
@@ -137,8 +148,8 @@ def _recipe(start: str, taught: Mapping[str, Any], options: Mapping[str, Any]) -
         "dropout": options["dropout"],
         "net": dict(parsed_arg(arg) for arg in options["args"]),
         "plan": _given(options, _OF_PLAN) | ({"bf16": False} if options["float32"] else {}),
-        "data": _given(options, ("batch", "tour_share")),
-        "objectives": dict(_objective(text) for text in options["objectives"]),
+        "data": _given(options, ("batch", "tour_share", "batches")),
+        "objectives": _objectives(options["objectives"]),
     }
     content = merged(content, {n: v for n, v in said.items() if v is not None and v != {}})
     if taught and not content.get("objectives"):
@@ -148,6 +159,14 @@ def _recipe(start: str, taught: Mapping[str, Any], options: Mapping[str, Any]) -
 
 def _given(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
     return {name: options[name] for name in names if options[name] is not None}
+
+
+def _objectives(texts: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    terms = [_objective(text) for text in texts]
+    names = [name for name, _ in terms]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise click.BadParameter(f"{twice[0]} is asked for twice", param_hint="--objective")
+    return dict(terms)
 
 
 def _objective(text: str) -> tuple[str, dict[str, Any]]:

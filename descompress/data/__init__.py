@@ -7,6 +7,7 @@ not, with any number of worker processes.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import cv2
@@ -34,14 +35,16 @@ class Batch(NamedTuple):
     teacher: Float[Tensor, "2 b d"] | None = None
 
 
-def mixed(sources: Sequence[Pairs]) -> Pairs:
+@dataclass(frozen=True)
+class Mixed:
     """Batches that hold one batch of each source."""
 
-    def source(number: int) -> tuple[Array, Array]:
-        anchors, positives = zip(*(part(number) for part in sources), strict=True)
-        return np.concatenate(anchors), np.concatenate(positives)
+    sources: Sequence[Pairs]
 
-    return source
+    def __call__(self, number: int) -> tuple[Array, Array]:
+        """The batches of this number, one behind the other."""
+        anchors, positives = zip(*(source(number) for source in self.sources), strict=True)
+        return np.concatenate(anchors), np.concatenate(positives)
 
 
 class _Numbered(Dataset[Batch]):

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ..errors import RequestError
-from . import Pairs, mixed
+from . import Mixed, Pairs
 from .photographs import HomographyPairs, Photograph, held_out, read_photographs
 from .phototour import PhotoTour, TourPairs, tracks
 from .releases import ReleasePairs, Views, read_release
@@ -36,7 +37,8 @@ class Material:
     @property
     def empty(self) -> bool:
         """Whether there is nothing."""
-        return self.photographs is None and not self.tours and self.release is None
+        given = (self.photographs, self.tours, self.release, self.split)
+        return not any(given)
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,14 @@ class Mixture:
     held_tracks: list[tuple[PhotoTour, list[np.ndarray]]] = field(default_factory=list)
     held_sequences: list[Views] = field(default_factory=list)
 
+    def names(self) -> dict[str, list[Any]]:
+        """What there is to learn from, without the places it lies at."""
+        return {
+            "photographs": [photograph.name for photograph in self.photographs],
+            "sequences": [sequence.name for sequence in self.sequences],
+            "tours": [[tour.root.name, len(points)] for tour, points in self.tours],
+        }
+
     def source(self, pairs: int, tour_share: float, seed: int) -> Pairs:
         """Batches of `pairs` pairs, `tour_share` of them from the tours and the release.
 
@@ -71,10 +81,15 @@ class Mixture:
             parts.append(HomographyPairs(self.photographs, pairs - of_tours, seed=seed))
         counts = [of_tours // real + (i < of_tours % real) for i in range(real)] if of_tours else []
         for i, (each, (tour, points)) in enumerate(zip(counts, self.tours, strict=False)):
-            parts.append(TourPairs(tour, points, each, seed=seed + i))
-        if counts and self.sequences:
+            source = TourPairs(tour, points, each, seed=seed + i)
+            if source.room < each:
+                raise RequestError(
+                    f"{tour.root}: points for {source.room} pairs, not for {each} in every batch"
+                )
+            parts += [source] if each else []
+        if counts and counts[-1] and self.sequences:
             parts.append(ReleasePairs(self.sequences, counts[-1], seed=seed))
-        return mixed(parts)
+        return Mixed(parts)
 
 
 def read_mixture(
@@ -89,6 +104,8 @@ def read_mixture(
         RequestError: Nothing is given, or no split has the name.
         DataError: See `read_photographs`, `PhotoTour.read` and `read_release`.
     """
+    if material.split and material.release is None:
+        raise RequestError(f"split {material.split}: of which release? Give --hpatches too")
     if material.empty:
         raise RequestError("nothing to learn from: give --photographs, --phototour or --hpatches")
     photographs = material.photographs

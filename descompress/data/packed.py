@@ -6,16 +6,18 @@ descriptors of the patches. Everything is a plain array that NumPy maps into mem
 batch costs next to nothing, and a pack stopped half-way goes on where it was.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from hpatches_eval.errors import DataError
+from hpatches_eval.errors import DataError, OutputError
 from hpatches_eval.files import replacing
 from hpatches_eval.progress import Progress, silent
 
@@ -70,42 +72,70 @@ class Pack:
         return self.patches[number, :, rows].astype(np.float32) / 255
 
     def source(
-        self, seed: int = 0, teacher: np.ndarray | None = None, pairs: int | None = None
-    ) -> Source:
+        self,
+        seed: int = 0,
+        teacher: np.ndarray | None = None,
+        pairs: int | None = None,
+        batches: int | None = None,
+    ) -> "PackBatches":
         """All batches in an order drawn anew for each time through.
 
         Args:
             teacher: Descriptors of the patches, from `teacher_descriptors`.
             pairs: In a batch, if batches are to be cut into equal ones.
+            batches: Only so many, from the first on.
 
         Raises:
-            RequestError: They cannot.
+            RequestError: They cannot, or there are not so many.
         """
-        pairs = pairs or self.batch
-        cuts, rest = divmod(self.batch, pairs)
-        if rest or not cuts:
+        pairs = self.batch if pairs is None else pairs
+        if pairs < 2 or self.batch % pairs:
             raise RequestError(f"{self.root}: batches of {self.batch} pairs, not cut into {pairs}")
-        count = len(self.patches) * cuts
-
-        def batch(number: int) -> Any:
-            turn, place = divmod(number, count)
-            order = np.random.default_rng([seed, turn, 3]).permutation(count)
-            chosen, cut = divmod(int(order[place]), cuts)
-            rows = slice(cut * pairs, (cut + 1) * pairs)
-            first, second = self.pairs(chosen, rows)
-            if teacher is None:
-                return first, second
-            return first, second, teacher[chosen, :, rows].astype(np.float32)
-
-        return batch
+        count = len(self.patches) if batches is None else batches
+        if not 1 <= count <= len(self.patches):
+            raise RequestError(f"{self.root}: {len(self.patches)} batches, not {batches}")
+        return PackBatches(self, seed, teacher, self.batch // pairs, count)
 
     def held(self) -> dict[str, np.ndarray]:
         """The arrays of the validation part."""
         try:
             with np.load(self.root / "held.npz", allow_pickle=False) as arrays:
                 return {name: np.array(arrays[name]) for name in arrays.files}
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, EOFError, BadZipFile) as error:
             raise DataError(f"{self.root}: a damaged pack ({str(error)[:100]})") from None
+
+    def digest(self) -> str:
+        """Tells it from other packs."""
+        text = json.dumps([self.asked, self.patches.shape], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class PackBatches:
+    """The batches of a pack as a source; see `Pack.source`.
+
+    Args:
+        cuts: How many batches each of the pack is cut into.
+        count: Batches of the pack.
+    """
+
+    pack: Pack
+    seed: int
+    teacher: np.ndarray | None
+    cuts: int
+    count: int
+
+    def __call__(self, number: int) -> Any:
+        """Anchors, positives and, if there is a teacher, its descriptors."""
+        turn, place = divmod(number, self.count * self.cuts)
+        rng = np.random.default_rng([self.seed, turn, 3])
+        chosen, cut = divmod(int(rng.permutation(self.count * self.cuts)[place]), self.cuts)
+        pairs = self.pack.batch // self.cuts
+        rows = slice(cut * pairs, (cut + 1) * pairs)
+        first, second = self.pack.pairs(chosen, rows)
+        if self.teacher is None:
+            return first, second
+        return first, second, self.teacher[chosen, :, rows].astype(np.float32)
 
 
 def write_pack(
@@ -129,7 +159,6 @@ def write_pack(
         DataError: `root` holds the beginning of another pack.
     """
     root = Path(root)
-    root.mkdir(parents=True, exist_ok=True)
     _claim(root, {"version": VERSION, **asked})
     first, second = source(0)[:2]
     shape = (batches, 2, len(first), *second.shape[1:])
@@ -144,15 +173,21 @@ def write_pack(
         np.savez(file, **held)  # pyright: ignore[reportArgumentType]
     with replacing(root / "pack.json", force=True) as new:
         new.write_text(json.dumps({"version": VERSION, **asked}, indent=2))
-    (root / "asked.json").unlink()
+    (root / "asked.json").unlink(missing_ok=True)
     return Pack.read(root)
 
 
 def _claim(root: Path, asked: Mapping[str, Any]) -> None:
     """Say whose unfinished files these are, or find that they are another's."""
     note = root / "asked.json"
-    if note.exists() and json.loads(note.read_text()) != json.loads(json.dumps(asked)):
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        begun = note.read_text() if note.exists() else None
+    except OSError as error:
+        raise OutputError(f"{root}: cannot be written ({error.strerror or error})") from error
+    if begun is None and any(root.iterdir()):
+        raise DataError(f"{root}: not empty, and no pack that was begun; name another folder")
+    if begun is not None and begun != json.dumps(asked):
         raise DataError(f"{root}: the beginning of another pack; delete it, or name another folder")
-    if not note.exists():
-        with replacing(note, force=True) as new:
-            new.write_text(json.dumps(asked))
+    with replacing(note, force=True) as new:
+        new.write_text(json.dumps(asked))

@@ -127,9 +127,13 @@ class HomographyPairs:
     def _points(
         self, rng: np.random.Generator
     ) -> Iterator[tuple[Photograph, Float[np.ndarray, " 4"]]]:
-        left = self.pairs
+        left, turn = self.pairs, iter(())
         while left > 0:
-            photograph = self.photographs[rng.integers(len(self.photographs))]
+            number = next(turn, None)
+            if number is None:  # none twice in a batch, as long as there are others
+                turn = iter(rng.permutation(len(self.photographs)).tolist())
+                continue
+            photograph = self.photographs[number]
             most = min(self.per_photograph, len(photograph.points), left)
             for i in rng.permutation(len(photograph.points))[:most]:
                 yield photograph, photograph.points[i]

@@ -134,6 +134,11 @@ class TourPairs:
         first, second = (self.photometric.apply(side, rng) for side in sides)
         return first, second
 
+    @property
+    def room(self) -> int:
+        """How many pairs a batch can hold."""
+        return len(self.points) // self.neighbours * self.neighbours
+
     def _chosen(self, rng: np.random.Generator) -> Int64[np.ndarray, " pairs"]:
         """Distinct points: a point twice in a batch would be its own false negative."""
         runs = len(self.points) // self.neighbours

@@ -54,6 +54,8 @@ def _patches(release: PatchRelease, name: str) -> UInt8[np.ndarray, "16 n 32 32"
 class ReleasePairs:
     """Pairs of any two views of a point, many points of few sequences.
 
+    With few sequences a batch comes to one again, and may show a point twice.
+
     Args:
         pairs: In a batch.
         per_sequence: Points taken of one sequence.
@@ -71,8 +73,10 @@ class ReleasePairs:
         """The batch of this number: two arrays of grey patches in [0, 1]."""
         rng = np.random.default_rng([self.seed, number, 4])
         parts: list[np.ndarray] = []
+        order: list[int] = []
         while (left := self.pairs - sum(map(len, parts))) > 0:
-            patches = self.sequences[rng.integers(len(self.sequences))].patches
+            order = order or rng.permutation(len(self.sequences)).tolist()
+            patches = self.sequences[order.pop()].patches
             points = rng.permutation(patches.shape[1])[: min(left, self.per_sequence)]
             kinds = np.array([rng.permutation(len(TYPES))[:2] for _ in points])
             parts.append(patches[kinds, points[:, None]])

@@ -31,10 +31,11 @@ class Layer(nn.Module, ABC):
     def mixed(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b m h2 w2"]:
         """What the mixer reads when the layer reads `x`."""
 
-    def kernel(self) -> Float[Tensor, "n c kh kw"] | None:
-        """The weights of the one convolution that the chain equals, where that trains faster.
+    def whole(self) -> tuple[Float[Tensor, "n c kh kw"], nn.Conv2d] | None:
+        """The one convolution that the chain equals, where that trains faster.
 
-        None where the chain is no convolution, or is as fast to train.
+        Its weights, and the stage whose stride and padding it has. None where the chain is no
+        convolution, or is as fast to train.
         """
         return None
 
@@ -44,14 +45,15 @@ class Layer(nn.Module, ABC):
         Gradients of depthwise convolutions are slow on a CPU: in train mode such a chain runs there
         as the convolution it equals, whose gradient reaches the weights of the chain all the same.
         """
-        kernel = None
+        whole = None
         if self.training and x.device.type == "cpu":
             with torch.autocast("cpu", enabled=False):
-                kernel = self.kernel()
-        if kernel is None:
+                whole = self.whole()
+        if whole is None:
             return self.mixer(self.mixed(x))
-        stage: Any = self.depthwise
-        return F.conv2d(x, kernel, self.mixer.bias, stage.stride, stage.padding)
+        kernel, stage = whole
+        padding: Any = stage.padding
+        return F.conv2d(x, kernel, self.mixer.bias, stage.stride, padding)
 
 
 class Method(ABC):

@@ -61,7 +61,7 @@ class CDPConv2d(Layer):
         depthwise = self.depthwise(x[:, self.alpha :])
         return self.inner(torch.cat([dense, depthwise], dim=1))
 
-    def kernel(self) -> Float[Tensor, "n c kh kw"] | None:
+    def whole(self) -> tuple[Float[Tensor, "n c kh kw"], nn.Conv2d] | None:
         """Both branches and the mixing as one convolution; not with anything between them."""
         if not isinstance(self.inner, nn.Identity):
             return None
@@ -70,7 +70,7 @@ class CDPConv2d(Layer):
         if rest is None:
             return None
         dense = torch.einsum("nm,mchw->nchw", mix[:, :count], self.dense.weight)
-        return torch.cat([dense, rest], dim=1)
+        return torch.cat([dense, rest], dim=1), self.depthwise
 
     @torch.no_grad()
     def project_(self, conv: nn.Conv2d) -> "CDPConv2d":

@@ -35,9 +35,10 @@ class DepthwiseConv2d(Layer):
         """The outputs of the depthwise convolution."""
         return self.depthwise(x)
 
-    def kernel(self) -> Float[Tensor, "n c kh kw"] | None:
+    def whole(self) -> tuple[Float[Tensor, "n c kh kw"], nn.Conv2d] | None:
         """Both stages as one convolution."""
-        return composed(self.pointwise.weight[:, :, 0, 0], self.depthwise)
+        kernel = composed(self.pointwise.weight[:, :, 0, 0], self.depthwise)
+        return None if kernel is None else (kernel, self.depthwise)
 
     @torch.no_grad()
     def project_(self, conv: nn.Conv2d) -> "DepthwiseConv2d":

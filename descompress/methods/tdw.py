@@ -48,10 +48,11 @@ class TDWConv2d(Layer):
         """The outputs of the bottleneck."""
         return self.squeeze(self.depthwise(x))
 
-    def kernel(self) -> Float[Tensor, "n c kh kw"] | None:
+    def whole(self) -> tuple[Float[Tensor, "n c kh kw"], nn.Conv2d] | None:
         """The three stages as one convolution."""
         mix = self.expand.weight[:, :, 0, 0] @ self.squeeze.weight[:, :, 0, 0]
-        return composed(mix, self.depthwise)
+        kernel = composed(mix, self.depthwise)
+        return None if kernel is None else (kernel, self.depthwise)
 
     @torch.no_grad()
     def project_(self, conv: nn.Conv2d) -> "TDWConv2d":

@@ -1,13 +1,16 @@
 import json
+import pickle
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
-from descompress.data import mixed
+from descompress.data import Mixed
 from descompress.data.filling import fill
 from descompress.data.packed import Pack, write_pack
 from descompress.errors import RequestError
-from hpatches_eval.errors import DataError
+from hpatches_eval.errors import DataError, OutputError
 
 ASKED = {"batch": 6, "tour_share": 0.0, "batches": 5, "seed": 0}
 HELD = {"ref/0": np.zeros((2, 32, 32), np.uint8)}
@@ -134,4 +137,58 @@ def test_a_finished_array_is_not_made_again(tmp_path):
     assert np.array_equal(made, rows)
     again = fill(tmp_path / "a.npy", (4, 3), np.float32, lambda start: pytest.fail("made again"))
     assert np.array_equal(again, rows)
-    assert mixed([source, source])(0)[0].shape == (12, 32, 32)
+    assert Mixed([source, source])(0)[0].shape == (12, 32, 32)
+
+
+def test_an_array_of_something_else_is_not_taken_for_it(tmp_path):
+    fill(tmp_path / "a.npy", (3, 2), np.float32, lambda start: np.zeros((3, 2))[start:])
+    with pytest.raises(DataError, match="of something else"):
+        fill(tmp_path / "a.npy", (5, 2), np.float32, lambda start: [])
+    with pytest.raises(DataError, match="of something else"):
+        fill(tmp_path / "a.npy", (3, 2), np.float16, lambda start: [])
+    (tmp_path / "b.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match="not an array"):
+        fill(tmp_path / "b.npy", (3, 2), np.float32, lambda start: [])
+    with pytest.raises(OutputError, match="cannot be written"):
+        fill(tmp_path / "gone" / "c.npy", (3, 2), np.float32, lambda start: [])
+
+
+def test_several_processes_that_want_an_array_make_it_once(tmp_path):
+    made: list[int] = []
+
+    def rows(start: int):
+        made.append(start)
+        for i in range(4):
+            time.sleep(0.05)
+            yield np.full(2, i, np.float32)
+
+    def want() -> np.ndarray:
+        return fill(tmp_path / "a.npy", (4, 2), np.float32, rows)
+
+    with ThreadPoolExecutor(3) as pool:
+        found = [job.result() for job in [pool.submit(want) for _ in range(3)]]
+    assert made == [0]
+    assert all(np.array_equal(array[:, 0], [0, 1, 2, 3]) for array in found)
+
+
+def test_a_folder_with_other_files_is_not_packed_into(tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(DataError, match="not empty"):
+        write_pack(tmp_path, source, 5, ASKED, HELD, workers=0)
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_pack(tmp_path / "file", source, 5, ASKED, HELD, workers=0)
+
+
+def test_only_the_first_batches_are_learned_from(pack):
+    some = pack.source(0, batches=2)
+    sums = {round(float(some(number)[0].sum()), 2) for number in range(6)}
+    assert sums == {round(float(pack.pairs(n)[0].sum()), 2) for n in (0, 1)}
+    for batches in (0, 6):
+        with pytest.raises(RequestError, match=f"5 batches, not {batches}"):
+            pack.source(batches=batches)
+
+
+def test_sources_go_to_worker_processes_of_every_kind(pack):
+    again = pickle.loads(pickle.dumps(pack.source(3)))
+    assert np.array_equal(again(1)[0], pack.source(3)(1)[0])

@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from descompress.data import mixed, stream
+from descompress.data import Mixed, stream
 from descompress.data.mixture import Material, read_mixture
 from descompress.data.photographs import (
     HomographyPairs,
@@ -104,7 +104,7 @@ def test_worker_processes_change_nothing(photographs):
 def test_a_mixture_holds_a_batch_of_each_source(photographs):
     first = HomographyPairs(photographs, 4, 2, seed=1)
     second = HomographyPairs(photographs, 6, 2, seed=2)
-    anchors, positives = mixed([first, second])(9)
+    anchors, positives = Mixed([first, second])(9)
     np.testing.assert_array_equal(anchors, np.concatenate([first(9)[0], second(9)[0]]))
     np.testing.assert_array_equal(positives, np.concatenate([first(9)[1], second(9)[1]]))
 

@@ -1,0 +1,55 @@
+"""How long and how fast a network learns."""
+
+import math
+from dataclasses import dataclass
+
+from . import processes
+from .errors import RequestError
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How long and how fast to learn.
+
+    Args:
+        steps: Changes of the weights in all.
+        lr: The highest learning rate, reached after `warmup` steps and then lowered to 0.
+        schedule: How it is lowered: "linear", along a straight line, as HardNet's was, or
+            "cosine", along half a cosine.
+        weight_decay: AdamW's, decoupled from the gradient.
+        ema: Decay of the moving average of the weights that is validated and kept, 0 for none.
+        parts: Batches of the source whose pairs are told apart in one step.
+        bf16: Run the network in bfloat16 where that is safe (autocast); the loss stays in float32.
+    """
+
+    steps: int
+    lr: float = 2e-3
+    schedule: str = "linear"
+    warmup: int = 100
+    weight_decay: float = 1e-4
+    ema: float = 0.0
+    parts: int = 1
+    bf16: bool = True
+
+    def __post_init__(self) -> None:
+        if self.steps < 1 or not 0 <= self.lr < math.inf or self.warmup < 0:
+            raise RequestError(f"{self}: steps >= 1, lr >= 0 and warmup >= 0 are needed")
+        if self.schedule not in ("linear", "cosine"):
+            raise RequestError(f"schedule {self.schedule!r}: linear or cosine")
+        if not 0 <= self.ema < 1 or not 0 <= self.weight_decay < math.inf:
+            raise RequestError(f"{self}: 0 <= ema < 1 and weight_decay >= 0 are needed")
+        if self.parts < 1:
+            raise RequestError(f"{self.parts} parts: at least one is needed")
+
+    def rate(self, step: int) -> float:
+        """The learning rate of step 0, 1, ..."""
+        rising, done = (step + 1) / (self.warmup + 1), min(step / self.steps, 1.0)
+        falling = 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
+        return self.lr * min(rising, 1.0) * falling
+
+    def numbers(self, step: int) -> list[int]:
+        """The numbers of the batches that this process learns from, from `step` on."""
+        own = self.parts // processes.count()
+        first = processes.rank() * own
+        starts = range(step * self.parts + first, self.steps * self.parts, self.parts)
+        return [start + i for start in starts for i in range(own)]
