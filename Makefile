@@ -2,7 +2,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test setup clean
+.PHONY: demo test setup clean weights
+
+DEVICE ?= cpu
+STUDENTS = $(filter-out hardnet hardnet.first,$(basename $(notdir $(wildcard weights/recipes/*.toml))))
 
 # The main job on photographs that come with scikit-image; everything it makes lies in out/demo.
 demo: setup
@@ -13,6 +16,14 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pytest -q -rs
+
+# All small networks anew, into out/: make weights PHOTOGRAPHS=folder PHOTOTOUR=folder DEVICE=cuda
+weights: setup
+	test -e out/pack/pack.json || $(BIN)/descompress pack out/pack --batches 1600 \
+		--photographs $(PHOTOGRAPHS) --phototour $(PHOTOTOUR)
+	for name in $(STUDENTS); do test -e out/$$name.safetensors || $(BIN)/descompress distill \
+		weights/recipes/$$name.toml out/$$name.safetensors --pack out/pack --device $(DEVICE) \
+		|| exit 1; done
 
 setup: $(VENV)/installed
 

@@ -34,6 +34,8 @@ CHANGES = {  # of triplet + imitation
     "three times the steps": ("--steps", "3600"),
     "batches of 128, four times the steps": ("--batch", "128", "--steps", "4800"),
     "batches of 2,048 in 4 parts, a quarter of the steps": ("--parts", "4", "--steps", "300"),
+    "an eighth of the data": ("--batches", "200"),
+    "a 64th of the data": ("--batches", "25"),
     "strides 2, 2, 2, 1": (
         *("--arg", "strides=2,2,2,1", "--arg", "widths=16,32,48,56", "--arg", "bottleneck=24"),
     ),
@@ -64,6 +66,8 @@ def main(pack: Path, out: Path, teacher: str, plot: Path | None, only: tuple[str
     for name, (start, term, *more) in STARTS.items():
         student = _random(out) if start == "RANDOM" else start
         rows[name] = [student, *CDP, *_terms((term,)), *more]
+    if unknown := sorted(set(only) - rows.keys()):
+        raise click.BadParameter(f"{unknown[0]!r} is no row", param_hint="--only")
     rows = {name: words for name, words in rows.items() if not only or name in only}
     for name, words in rows.items():
         _run(_file(out, name), words, pack, teacher)
