@@ -122,6 +122,7 @@ def plot_accuracy(
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogLocator, NullFormatter
     except ImportError as error:
         raise RequestError(
             f"matplotlib cannot be imported ({error}): pip install 'descompress[plots]'"
@@ -135,8 +136,9 @@ def plot_accuracy(
             ax.scatter(x, accuracy * 100, s=40)
             ax.annotate(name, (x, accuracy * 100), xytext=(6, 5), textcoords="offset points")
         ax.set(xscale="log", xlabel=title)
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
         ax.margins(x=0.35, y=0.15)
         ax.grid(alpha=0.3)
     axes[0].set_ylabel("matching mAP, %")
