@@ -1,4 +1,5 @@
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from descompress.spec import Spec
 settings.register_profile("descompress", deadline=None, derandomize=True)
 settings.load_profile("descompress")
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

@@ -167,9 +167,11 @@ def test_a_build_puts_the_networks_and_their_index_into_the_package(tmp_path):
     done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     weights = REPOSITORY / "weights"
-    expected = {path.name for path in weights.glob("*.safetensors")} | {"measured.json"}
-    copied = {path.name: path.read_bytes() for path in stale.parent.iterdir()}
-    assert copied.keys() == expected | {"index.toml"}
+    networks = {path.name for path in weights.glob("*.safetensors")}
+    cards = {f"cards/{Path(name).stem}.md" for name in networks}
+    found = [path for path in stale.parent.rglob("*") if path.is_file()]
+    copied = {path.relative_to(stale.parent).as_posix(): path.read_bytes() for path in found}
+    assert copied.keys() == networks | cards | {"measured.json", "index.toml", "README.md"}
     assert all(content == (weights / name).read_bytes() for name, content in copied.items())
     code = "from descompress import shelf; print(shelf.folder(), *shelf.names(), sep='\\n')"
     seen = subprocess.run(
