@@ -53,14 +53,15 @@ def step(net: Callable[[Tensor], Tensor], patches: Tensor, *, bf16: bool) -> flo
 @click.option("--threads", default=1, show_default=True)
 @click.option("--patches", default=256, show_default=True)
 @click.option("--rounds", default=5, show_default=True)
+@click.option("--only", multiple=True, type=click.Choice(NETWORKS), help="Some of the networks.")
 @click.option("--compiled", is_flag=True, help="With torch.compile as well (slow to start).")
-def main(threads: int, patches: int, rounds: int, compiled: bool) -> None:  # noqa: FBT001
+def main(threads: int, patches: int, rounds: int, only: tuple[str, ...], compiled: bool) -> None:  # noqa: FBT001
     """Print a table."""
     keep_freed_memory()
     torch.set_num_threads(threads)
     batch = torch.rand(patches, 1, 32, 32)
     click.echo("| network | how | ms (median, low, high) | ratio |\n| --- | --- | ---: | ---: |")
-    for name in NETWORKS:
+    for name in only or NETWORKS:
         ways: dict[str, Callable[[Tensor], Tensor]] = {"composed": network(name)}
         if " as " in name:
             ways["chain"] = chained(network(name))

@@ -26,9 +26,7 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
     click.option(
         "--parts", type=int, help="Batches told apart in one step (gradient caching).  [default: 1]"
     ),
-    click.option(
-        "--float32", is_flag=True, help="No bfloat16; faster on a CPU where channels are few."
-    ),
+    click.option("--float32", is_flag=True, help="Compute in float32 throughout."),
     click.option("--batch", type=int, help="Pairs in a batch.  [default: 512]"),
     click.option(
         "--tour-share", type=float, help="Share of pairs of tours and releases.  [default: 0.3]"
