@@ -1,6 +1,5 @@
 """Networks beside classical baselines on a patch release: accuracy, size, work and time."""
 
-import hashlib
 import json
 import platform
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from .data.phototour import PhotoTour
 from .description import describe
 from .errors import RequestError
 from .nets import PatchNet
+from .shelf import sha256
 
 TIMED = 256  # patches
 FORMAT = 1  # of `record`
@@ -107,8 +107,7 @@ def network(path: Path) -> Contestant:
     net = load(path)
     if not isinstance(net, PatchNet):
         raise RequestError(f"{path}: {net.spec.net} does not describe patches")
-    spent, content = cost(net), path.read_bytes()
-    file = File(path.name, len(content), hashlib.sha256(content).hexdigest())
+    spent, file = cost(net), File(path.name, path.stat().st_size, sha256(path))
     return Contestant(path.stem, partial(describe, net), file, spent.params, spent.macs)
 
 

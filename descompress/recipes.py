@@ -23,15 +23,15 @@ Which photographs and tours to learn from is no part of it, nor `about` and `[ca
 the network that came out.
 """
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from .errors import FileError, RequestError
+from .errors import RequestError
 from .objectives import Weighted
 from .plans import Plan
+from .shelf import read_toml
 
 DESCRIPTIONS = {"about", "card"}
 
@@ -124,15 +124,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
     """The content of a recipe file, for `Recipe.from_dict`.
 
     Raises:
-        FileError: It cannot be read, or is not TOML.
+        ArtifactError: It cannot be read, or is not TOML.
     """
-    try:
-        with Path(path).open("rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise FileError(f"{path}: not TOML ({str(error)[:120]})") from None
+    return read_toml(Path(path))
 
 
 def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any]:

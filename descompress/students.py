@@ -1,6 +1,5 @@
 """From a recipe and its data to a training ready to run."""
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from hpatches_eval.progress import Progress, silent
 from . import shelf
 from .calibration import calibrate_
 from .converter import convert
-from .data import Source
+from .data import Source, fingerprint
 from .data.mixture import Material, read_mixture
 from .data.packed import Pack
 from .errors import RequestError
@@ -85,10 +84,9 @@ def _data(
         return _packed(recipe, Pack.read(pack), teacher, progress)
     if recipe.data.batches:
         raise RequestError("only a pack has a number of batches to learn from: give --pack")
-    mixture = read_mixture(material, lambda done, total: progress("finding points", done, total))
+    mixture = read_mixture(material, progress)
     source = mixture.source(recipe.data.batch, recipe.data.tour_share, recipe.seed)
-    name = hashlib.sha256(json.dumps(mixture.names()).encode()).hexdigest()[:16]
-    return _Data(source, held_out_validation(mixture), name)
+    return _Data(source, held_out_validation(mixture), fingerprint(mixture.names()))
 
 
 def _packed(recipe: Recipe, pack: Pack, teacher: PatchNet | None, progress: Progress) -> _Data:

@@ -127,7 +127,8 @@ class Training:
 
     def _backward(self, parts: list[Batch]) -> dict[str, float]:
         """Gradients of this process's share of the loss, and the terms of the whole loss."""
-        several, before = len(parts) > 1, _statistics(self.net)
+        several = len(parts) > 1
+        before = _statistics(self.net) if several else []
         with torch.set_grad_enabled(not several):
             rows = [self._learned(part, i) for i, part in enumerate(parts)]
         told_apart = processes.gathered(torch.stack([row.detach() for row in rows]))

@@ -1,5 +1,8 @@
+import os
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,7 +26,8 @@ settings.load_profile("descompress")
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+ROOT = Path(__file__).resolve().parents[1]
+SHARED = ROOT.parent / "shared"
 
 
 @pytest.fixture(scope="session")
@@ -39,6 +43,19 @@ def discs() -> Callable[[int, tuple[int, int], int, int], np.ndarray]:
         return image
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def torchrun() -> "Callable[..., subprocess.CompletedProcess[str]]":
+    """Run a script or a module in two processes: words of its command line -> what became of it."""
+
+    def launch(*words: object) -> "subprocess.CompletedProcess[str]":
+        launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+        command = [sys.executable, *launcher, *map(str, words)]
+        env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+        return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
+
+    return launch
 
 
 @pytest.fixture(scope="session")

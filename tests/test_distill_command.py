@@ -2,9 +2,6 @@
 
 import csv
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -17,8 +14,6 @@ from descompress.cli import main
 from descompress.data.packed import Pack
 from descompress.nets import build
 from descompress.spec import Spec
-
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def run(*args: object) -> tuple[int, str]:
@@ -106,16 +101,9 @@ def test_trainings_from_a_pack_need_no_photographs_and_log_to_tensorboard(folder
     assert [event.step for event in events.Scalars("held_out/matching")] == [3]
 
 
-def launch(*args: object) -> "subprocess.CompletedProcess[str]":
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    command = [sys.executable, *launcher, "-m", "descompress", *map(str, args)]
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
-
-
-def test_two_processes_distil_one_network_as_one_process_does(folder):
+def test_two_processes_distil_one_network_as_one_process_does(folder, torchrun):
     args = distill(folder, "cdp2", "two.safetensors", "--parts", "2", "--objective", "triplet")
-    done = launch(*args)
+    done = torchrun("-m", "descompress", *args)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("step 6/6") == 1
     args[2] = folder / "one.safetensors"
@@ -129,8 +117,8 @@ def test_two_processes_distil_one_network_as_one_process_does(folder):
     assert len(logs[0]) == 6
 
 
-def test_processes_without_parts_for_all_are_refused(folder):
-    done = launch(*distill(folder, "cdp2", "new.safetensors"))
+def test_processes_without_parts_for_all_are_refused(folder, torchrun):
+    done = torchrun("-m", "descompress", *distill(folder, "cdp2", "new.safetensors"))
     assert done.returncode != 0
     assert "1 parts do not divide among 2 processes" in done.stderr
     assert not list(folder.glob("new*"))

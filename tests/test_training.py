@@ -403,18 +403,11 @@ with processes("cpu"):
 """
 
 
-def two_processes(script: Path, *args: str) -> "subprocess.CompletedProcess[str]":
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
-    env = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *launcher, str(script), *args]
-    return subprocess.run(command, env=env, capture_output=True, text=True, timeout=120)
-
-
 @pytest.mark.parametrize("kind", ["flat", "normed"])
-def test_two_processes_give_the_curve_of_one_with_the_doubled_batch(tmp_path, kind):
+def test_two_processes_give_the_curve_of_one_with_the_doubled_batch(tmp_path, kind, torchrun):
     script = tmp_path / "worker.py"
     script.write_text(WORKER.format(tests=str(ROOT / "tests"), out=str(tmp_path / "net.pt")))
-    done = two_processes(script, kind)
+    done = torchrun(script, kind)
     assert done.returncode == 0, done.stderr
     whole = {"flat": flat, "normed": normed}[kind](parts=2)
     expected = losses(whole)
@@ -426,12 +419,12 @@ def test_two_processes_give_the_curve_of_one_with_the_doubled_batch(tmp_path, ki
         assert gap < 1e-4, name  # Adam magnifies rounding
 
 
-def test_parts_that_do_not_divide_among_processes_are_refused(tmp_path):
+def test_parts_that_do_not_divide_among_processes_are_refused(tmp_path, torchrun):
     script = tmp_path / "worker.py"
     script.write_text(
         WORKER.format(tests=str(ROOT / "tests"), out="-").replace("parts=2", "parts=3")
     )
-    done = two_processes(script, "flat")
+    done = torchrun(script, "flat")
     assert done.returncode != 0
     assert "3 parts do not divide among 2 processes" in done.stderr
     assert "[" not in done.stdout

@@ -50,11 +50,12 @@ def parsed_arg(arg: str) -> tuple[str, Any]:
     name, equals, text = arg.partition("=")
     if not equals:
         raise click.BadParameter(f"{arg!r} is not NAME=VALUE", param_hint="--arg")
-    values = [_value(item) for item in text.split(",")]
+    values = [parsed_value(item) for item in text.split(",")]
     return name, tuple(values) if len(values) > 1 else values[0]
 
 
-def _value(text: str) -> Any:
+def parsed_value(text: str) -> Any:
+    """A number, truth value or whatever else JSON knows; else the text itself."""
     try:
         return json.loads(text)
     except ValueError:

@@ -30,13 +30,14 @@ def pack(out: Path, **options: Any) -> None:
     from hpatches_eval.files import refuse_existing
     from hpatches_eval.terminal import shown_progress
 
+    from ..data.mixture import read_mixture
     from ..data.packed import write_pack
     from ..validation import held_out_validation
 
     if out.is_dir():
         refuse_existing(out / "pack.json", force=False)
     with shown_progress() as progress:
-        mixture = _mixture(options, progress)
+        mixture = read_mixture(material(options), progress)
         source = mixture.source(options["batch"], options["tour_share"], options["seed"])
         made = write_pack(
             out,
@@ -49,14 +50,6 @@ def pack(out: Path, **options: Any) -> None:
         )
     size = made.patches.nbytes / 2**20
     click.echo(f"{out}: {len(made.patches)} batches of {made.batch} pairs, {size:.0f} MiB")
-
-
-def _mixture(options: dict[str, Any], progress: Any) -> "Mixture":
-    from ..data.mixture import read_mixture
-
-    return read_mixture(
-        material(options), lambda done, total: progress("finding points", done, total)
-    )
 
 
 def _asked(options: dict[str, Any], mixture: "Mixture") -> dict[str, Any]:

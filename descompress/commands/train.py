@@ -1,6 +1,5 @@
 """`descompress train` and `descompress distill`: patch networks from photographs and tours."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .build import parsed_arg
+from .build import parsed_arg, parsed_value
 from .material import material, material_options
 
 if TYPE_CHECKING:
@@ -174,14 +173,7 @@ def _objective(text: str) -> tuple[str, dict[str, Any]]:
         raise click.BadParameter(
             f"{text!r} is not NAME:SETTING=VALUE,...", param_hint="--objective"
         )
-    return name, {key: _number(value) for key, _, value in pairs}
-
-
-def _number(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+    return name, {key: parsed_value(value) for key, _, value in pairs}
 
 
 def _run(recipe: "Recipe", out: Path, options: Mapping[str, Any]) -> "Run":

@@ -1,11 +1,14 @@
 """The training set of a patch network, and the part of it held back to tell how it does."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hpatches_eval.progress import Progress, silent
 
 from ..errors import RequestError
 from . import Mixed, Pairs
@@ -92,13 +95,8 @@ class Mixture:
         return Mixed(parts)
 
 
-def read_mixture(
-    material: Material, progress: Callable[[int, int], None] = lambda done, total: None
-) -> Mixture:
+def read_mixture(material: Material, progress: Progress = silent) -> Mixture:
     """Read what to learn from.
-
-    Args:
-        progress: Called with the photographs done and their total.
 
     Raises:
         RequestError: Nothing is given, or no split has the name.
@@ -109,7 +107,8 @@ def read_mixture(
     if material.empty:
         raise RequestError("nothing to learn from: give --photographs, --phototour or --hpatches")
     photographs = material.photographs
-    taken = read_photographs(photographs, material.cache, progress) if photographs else []
+    found = partial(progress, "finding points")
+    taken = read_photographs(photographs, material.cache, found) if photographs else []
     split = [(tour, *_split(tracks(tour))) for tour in map(PhotoTour.read, material.tours)]
     sequences = read_release(material.release, material.split) if material.release else []
     return Mixture(

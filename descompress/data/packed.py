@@ -6,7 +6,6 @@ descriptors of the patches. Everything is a plain array that NumPy maps into mem
 batch costs next to nothing, and a pack stopped half-way goes on where it was.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from hpatches_eval.files import replacing
 from hpatches_eval.progress import Progress, silent
 
 from ..errors import RequestError
-from . import Source, stream
+from . import Source, fingerprint, stream
 from .filling import fill
 from .sizing import SIZE
 
@@ -106,8 +105,7 @@ class Pack:
 
     def digest(self) -> str:
         """Tells it from other packs."""
-        text = json.dumps([self.asked, self.patches.shape], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return fingerprint([self.asked, self.patches.shape])
 
 
 @dataclass(frozen=True)
@@ -159,7 +157,8 @@ def write_pack(
         DataError: `root` holds the beginning of another pack.
     """
     root = Path(root)
-    _claim(root, {"version": VERSION, **asked})
+    asked = {"version": VERSION, **asked}
+    _claim(root, asked)
     first, second = source(0)[:2]
     shape = (batches, 2, len(first), *second.shape[1:])
 
@@ -172,7 +171,7 @@ def write_pack(
     with replacing(root / "held.npz", force=True) as new, new.open("wb") as file:
         np.savez(file, **held)  # pyright: ignore[reportArgumentType]
     with replacing(root / "pack.json", force=True) as new:
-        new.write_text(json.dumps({"version": VERSION, **asked}, indent=2))
+        new.write_text(json.dumps(asked, indent=2))
     (root / "asked.json").unlink(missing_ok=True)
     return Pack.read(root)
 

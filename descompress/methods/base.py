@@ -131,8 +131,10 @@ def number(value: Setting, limit: int, what: str) -> int:
     raise SpecError(f"{what} must be 1..{limit}, or a share such as 0.375, not {value!r}")
 
 
-def composed(mix: Float[Tensor, "n cm"], depthwise: nn.Conv2d) -> Float[Tensor, "n c kh kw"] | None:
-    """The kernel of a depthwise convolution that a mixing matrix follows.
+def composed(
+    mix: Float[Tensor, "n cm"], depthwise: nn.Conv2d
+) -> tuple[Float[Tensor, "n c kh kw"], nn.Conv2d] | None:
+    """A depthwise convolution that a mixing matrix follows, as `Layer.whole` gives it.
 
     None where it pads with other than zeros, which one call does not do.
     """
@@ -140,7 +142,7 @@ def composed(mix: Float[Tensor, "n cm"], depthwise: nn.Conv2d) -> Float[Tensor, 
         return None
     kernels = depthwise.weight.unflatten(0, (depthwise.in_channels, -1))[:, :, 0]
     mix = mix.unflatten(1, kernels.shape[:2])
-    return torch.einsum("ncm,cmhw->nchw", mix, kernels)
+    return torch.einsum("ncm,cmhw->nchw", mix, kernels), depthwise
 
 
 def copy_bias_(mixer: nn.Conv2d, conv: nn.Conv2d) -> None:

@@ -70,7 +70,7 @@ class CDPConv2d(Layer):
         if rest is None:
             return None
         dense = torch.einsum("nm,mchw->nchw", mix[:, :count], self.dense.weight)
-        return torch.cat([dense, rest], dim=1), self.depthwise
+        return torch.cat([dense, rest[0]], dim=1), self.depthwise
 
     @torch.no_grad()
     def project_(self, conv: nn.Conv2d) -> "CDPConv2d":

@@ -37,8 +37,7 @@ class DepthwiseConv2d(Layer):
 
     def whole(self) -> tuple[Float[Tensor, "n c kh kw"], nn.Conv2d] | None:
         """Both stages as one convolution."""
-        kernel = composed(self.pointwise.weight[:, :, 0, 0], self.depthwise)
-        return None if kernel is None else (kernel, self.depthwise)
+        return composed(self.pointwise.weight[:, :, 0, 0], self.depthwise)
 
     @torch.no_grad()
     def project_(self, conv: nn.Conv2d) -> "DepthwiseConv2d":

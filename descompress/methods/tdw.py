@@ -51,8 +51,7 @@ class TDWConv2d(Layer):
     def whole(self) -> tuple[Float[Tensor, "n c kh kw"], nn.Conv2d] | None:
         """The three stages as one convolution."""
         mix = self.expand.weight[:, :, 0, 0] @ self.squeeze.weight[:, :, 0, 0]
-        kernel = composed(mix, self.depthwise)
-        return None if kernel is None else (kernel, self.depthwise)
+        return composed(mix, self.depthwise)
 
     @torch.no_grad()
     def project_(self, conv: nn.Conv2d) -> "TDWConv2d":

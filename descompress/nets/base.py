@@ -91,6 +91,12 @@ class PatchNet(Net):
         return x.to(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 
+def convolved(c: int, n: int, stride: int) -> list[nn.Module]:
+    """A 3 x 3 convolution without bias, a batch norm without weights, and ReLU."""
+    conv = nn.Conv2d(c, n, 3, stride, 1, bias=False)
+    return [conv, nn.BatchNorm2d(n, affine=False), nn.ReLU()]
+
+
 def standardised(patches: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
     """Each patch with mean 0 and standard deviation 1 (n - 1 in its denominator).
 

@@ -7,7 +7,7 @@ description", arXiv 2209.11795; the published state dicts.
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .base import Channels, PatchNet, instance_normalised, unit_rows
+from .base import Channels, PatchNet, convolved, instance_normalised, unit_rows
 
 LENGTH = 128  # of the descriptor
 
@@ -22,10 +22,10 @@ class DesDis(PatchNet):
 
     def __init__(self, dim: int = 32) -> None:
         super().__init__()
-        self.layer1 = nn.Sequential(nn.Identity(), *_block(1, dim, stride=2))
-        self.layer2 = nn.Sequential(*_block(dim, 2 * dim, stride=2))
+        self.layer1 = nn.Sequential(nn.Identity(), *convolved(1, dim, stride=2))
+        self.layer2 = nn.Sequential(*convolved(dim, 2 * dim, stride=2))
         self.layer3 = nn.Sequential(
-            *_block(2 * dim, 4 * dim, stride=2), *_block(4 * dim, 4 * dim, stride=1)
+            *convolved(2 * dim, 4 * dim, stride=2), *convolved(4 * dim, 4 * dim, stride=1)
         )
         last = nn.Conv2d(4 * dim, LENGTH, 4)
         self.desc = nn.Sequential(nn.Dropout(0.1), last, nn.BatchNorm2d(LENGTH, affine=False))
@@ -55,8 +55,3 @@ class DesDis(PatchNet):
         """
         x = self._to_weights(instance_normalised(self._prepared(patches)))
         return unit_rows(self.desc(self.layer3(self.layer2(self.layer1(x)))).flatten(1))
-
-
-def _block(c: int, n: int, stride: int) -> list[nn.Module]:
-    conv = nn.Conv2d(c, n, 3, stride, 1, bias=False)
-    return [conv, nn.BatchNorm2d(n, affine=False), nn.ReLU()]

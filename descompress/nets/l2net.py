@@ -11,7 +11,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from .base import Channels, PatchNet, instance_normalised, standardised, unit_rows
+from .base import Channels, PatchNet, convolved, instance_normalised, standardised, unit_rows
 
 STRIDES = (1, 1, 2, 1, 2, 1)
 
@@ -37,8 +37,7 @@ class L2Net(PatchNet):
         self.input_norm = input_norm
         layers: list[nn.Module] = []
         for c, n, s in zip((1, *widths[:-1]), widths, STRIDES, strict=True):
-            layers += [nn.Conv2d(c, n, 3, s, 1, bias=False), nn.BatchNorm2d(n, affine=False)]
-            layers += [nn.ReLU()]
+            layers += convolved(c, n, s)
         layers += [nn.Dropout(0.3), nn.Conv2d(widths[-1], dim, 8, bias=False)]
         self.features = nn.Sequential(*layers, nn.BatchNorm2d(dim, affine=False))
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import SpecError
-from .base import Channels, PatchNet, standardised, unit_rows
+from .base import Channels, PatchNet, convolved, standardised, unit_rows
 
 
 class Strided(PatchNet):
@@ -41,8 +41,7 @@ class Strided(PatchNet):
             raise SpecError(f"strided: strides are 1 or 2, not {', '.join(map(str, strides))}")
         layers: list[nn.Module] = []
         for c, n, s in zip((1, *widths[:-1]), widths, strides, strict=True):
-            layers += [nn.Conv2d(c, n, 3, s, 1, bias=False), nn.BatchNorm2d(n, affine=False)]
-            layers += [nn.ReLU()]
+            layers += convolved(c, n, s)
         size = self.patch_size // prod(strides)
         mixer = nn.Conv2d(widths[-1], bottleneck, 1, bias=False)
         window = nn.Conv2d(bottleneck, dim, size, bias=False)
