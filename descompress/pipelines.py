@@ -39,6 +39,7 @@ from .pruning.budgets import Scores, protected_groups
 from .pruning.criteria import OF_WEIGHTS, magnitude, random, taylor
 from .pruning.latency import in_macs, stopwatch, timed
 from .pruning.masks import masked_
+from .pruning.requests import BALANCED
 from .recipes import Recipe
 from .runs import Measures, Row, Run, checkpoint_of
 from .slimming import layout_of, narrowed
@@ -244,7 +245,8 @@ class Pipeline:
         time = None
         if self.asked.budget.kind == "latency":
             time = stopwatch(net, layout, cost(net).shape)
-        return Chooser(Resources(net, layout), protected, time)
+        balanced = self.asked.criterion in BALANCED
+        return Chooser(Resources(net, layout), protected, time, balanced)
 
     def _budget(self) -> Budget:
         """The budget as the joint phase can follow it."""

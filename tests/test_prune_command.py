@@ -57,7 +57,7 @@ def test_a_network_is_pruned_to_its_budget(folder):
     assert len(rows) == 4
 
 
-@pytest.mark.parametrize("criterion", ["magnitude", "taylor", "median", "random", "uniform"])
+@pytest.mark.parametrize("criterion", ["magnitude", "taylor", "median", "random", "uniform", "balanced"])
 def test_other_criteria_take_as_many_steps(folder, criterion):
     name = f"{criterion}.safetensors"
     status, said = run(*prune(folder, name, "--params", "0.3", "--criterion", criterion))
@@ -115,7 +115,7 @@ def test_assistants_are_kept_however_the_first_phase_ended(folder, monkeypatch):
 
     monkeypatch.setattr(Pipeline, "_keep_assistants", stopped)
     status, _ = run(*args)
-    assert status == 130
+    assert status == 130, _
     monkeypatch.setattr(Pipeline, "_keep_assistants", keep)
     seen: list[Relay | None] = []
     finetune = Pipeline.finetune
@@ -144,7 +144,7 @@ def test_a_budget_of_time_is_measured_once(folder, monkeypatch):
 
     monkeypatch.setattr(Run, "rows", interrupted)
     status, _ = run(*args)
-    assert status == 130
+    assert status == 130, _
     monkeypatch.setattr(Run, "rows", rows)
     status, said = run(*args)
     assert status == 0, said
@@ -190,7 +190,7 @@ def test_a_pruning_that_was_stopped_goes_on_to_the_same_network(folder, phase, m
 
             monkeypatch.setattr(Run, "rows", interrupted)
             status, said = run(*args)
-            assert status == 130
+            assert status == 130, _
             assert "the same command goes on from step" in said
             other = [*args[:-4], "--assistants", "0", *args[-2:]]
             status, said = run(*other)

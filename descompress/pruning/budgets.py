@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from ..errors import RequestError
 from ..slimming import Kept, best
 from ..wiring import Layout
+from .balance import order
 from .resources import Resources
 
 KINDS = ("macs", "params", "channels", "latency")
@@ -79,14 +81,17 @@ class Chooser:
     Args:
         protected: Groups of the layout, by index, that keep all their channels.
         time: Seconds of a network with those channels; only budgets of latency need it.
+        balanced: Whether every layer keeps enough channels (see `balance`). Without it, and for
+            budgets of channels, one threshold holds for the scores of all layers.
     """
 
     resources: Resources
     protected: frozenset[int] = frozenset()
     time: Measure | None = None
+    balanced: bool = False
 
     def kept(self, scores: Scores, budget: Budget) -> Kept:
-        """The channels with the highest scores, of all groups together, that fit the budget.
+        """The channels of the highest scores that fit the budget.
 
         Of whatever a layer reads at least one channel stays.
 
@@ -96,7 +101,8 @@ class Chooser:
         limit = budget.value * (self.whole(budget.kind) if budget.share else 1)
         if not self.free:
             raise RequestError("there are no channels that could be removed")
-        ranks = self._ranks(scores)
+        balanced = self.balanced and budget.kind != "channels"
+        ranks = self._balanced(scores, budget.kind) if balanced else self._ranks(scores)
         few, many = 0, sum(map(len, ranks.values()))
         if (least := self.measured(self._first(ranks, few), budget.kind)) > limit:
             raise RequestError(
@@ -141,6 +147,12 @@ class Chooser:
         places = torch.empty_like(falling)
         places[falling] = torch.arange(len(falling))
         return dict(zip(free, places.double().split(sizes), strict=True))
+
+    def _balanced(self, scores: Scores, kind: str) -> dict[int, Float[Tensor, " _"]]:
+        own = {i: scores[i].double().numpy() for i in self.free}
+        prices = partial(self.resources.prices, kind)
+        places = order(own, len(self.resources.layout.groups), prices)
+        return {i: torch.from_numpy(each).double() for i, each in places.items()}
 
     def _first(self, ranks: dict[int, Float[Tensor, " _"]], count: int) -> Kept:
         """The `count` channels of the highest scores, and those that must stay."""

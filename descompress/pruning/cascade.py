@@ -5,18 +5,21 @@ nearer to the student, the fewer. Each has scores of its own, batch norms, a fir
 and learns from the next; T_A learns from the network that all of them began as. The channels with
 the highest scores are on, and scores follow the gradient of the next model, the teacher's:
 
-    score_i -= sum over batch and pixels of dL_{i+1}/dY_{i+1} * Y_{i+1}
+    score_i -= a g_{i+1},   g = sum over batch and pixels of dL/dY * Y
 
 so that channels that are off in T_i and on in T_{i+1} can come back. Without assistants the student
 follows its own gradient.
 
 Source: R. Miles, K. Mikolajczyk, "Cascaded channel pruning using hierarchical self-distillation",
 BMVC 2020, arXiv 2008.06814; eq. 4.3 to 4.5 of ch. 4 of R. Miles' thesis. Our reading of it: scores
-begin at 0, so that their scale does not matter, with magnitudes to break ties; the budgets of the
-models lie evenly between the student's and the whole network; masks stand, and gradients are taken,
-behind the batch norm of a convolution (before it the sum is 0 but for rounding, since a norm undoes
-every scale); of a converted last layer its last stage alone is a model's own; and the optimiser is
-that of the plan, where the paper has SGD with cosine cycles.
+begin as the magnitudes of filters over the mean of their layer; g is divided by its root mean
+square in each layer, so that the rate a, which falls to 0, means the same everywhere; under a
+budget of costs it is not one threshold that decides but the order of `balance`, since a threshold
+on saliencies takes whole layers away; the budgets of the models lie evenly between the student's
+and the whole network; masks stand, and gradients are taken, behind the batch norm of a convolution
+(before it the sum is 0 but for rounding, since a norm undoes every scale); of a converted last
+layer its last stage alone is a model's own; and the optimiser is that of the plan, where the paper
+has SGD with cosine cycles.
 """
 
 from copy import deepcopy
@@ -30,13 +33,14 @@ from torch import Tensor, nn
 from ..errors import RequestError
 from ..objectives import Look
 from ..objectives.companions import Companion, Passage
-from ..slimming import Kept, filters, layout_of, narrowed
+from ..slimming import Kept, layout_of, narrowed
 from .budgets import Budget, Chooser, Scores, protected_groups
+from .criteria import magnitude
 from .learned import Learned
 from .masks import Masks, masked_, unmasked
 from .resources import Resources
 
-TIE = 1e-9  # of magnitudes beside saliencies
+RATE = 0.02  # that scores change by at the first step, in means of their layer's magnitudes
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,10 @@ class Cascade(Companion):
         super().__init__()
         layout = layout_of(net)
         protected = protected_groups(layout, prune_first=prune_first)
-        self.layout, self.chooser = layout, Chooser(Resources(net, layout), protected)
+        self.layout, self.chooser = (
+            layout,
+            Chooser(Resources(net, layout), protected, balanced=True),
+        )
         self.assistants = nn.ModuleList(deepcopy(net) for _ in range(assistants))
         self.masks = nn.ModuleList(masked_(each, layout) for each in (net, *self.assistants))
         for assistant in self.assistants:
@@ -88,10 +95,11 @@ class Cascade(Companion):
         steps = max(assistants, 1)
         self.budgets = [budget.towards(i / steps, whole) for i in range(assistants + 1)]
         self._student = [net]  # in a list, so that it is no part of this module
-        ties = [filters(net, layout, g).abs().mean(1) * TIE for g in range(len(layout.groups))]
-        for i in range(len(self.budgets)):
-            for g, own in enumerate(ties):
-                self.register_buffer(f"score{i}_{g}", own.double())
+        for g, own in enumerate(magnitude(net, layout)):
+            start = (own / own.mean().clamp(min=1e-12)).double()
+            for i in range(len(self.budgets)):
+                self.register_buffer(f"score{i}_{g}", start.clone())
+        self.rate = RATE
         self.choose_()
 
     def forward(self, passage: Passage) -> Float[Tensor, "n w"]:
@@ -99,13 +107,20 @@ class Cascade(Companion):
         rows = [assistant(passage.patches) for assistant in self.assistants]
         return torch.cat(rows, dim=1) if rows else passage.rows.new_zeros(len(passage.rows), 0)
 
+    def begin_(self, net: nn.Module, step: int, steps: int) -> None:
+        """Set the rate of the step."""
+        del net
+        self.rate = RATE * (1 - step / steps)
+
     def follow_(self, net: nn.Module, step: int) -> None:
         """Change scores by the gradients of the step, and masks by the scores."""
         del net, step
         models = self._all_masks()
         for i, teacher in enumerate([*models[1:], models[-1]]):
             for g in teacher.active:
-                self.get_buffer(f"score{i}_{g}").sub_(teacher.saliency(g).double())
+                gradient = teacher.saliency(g).double()
+                size = gradient.square().mean().sqrt().clamp(min=1e-30)
+                self.get_buffer(f"score{i}_{g}").sub_(self.rate * gradient / size)
         for masks in models:
             masks.forget_()
         self.choose_()

@@ -8,6 +8,9 @@ median      mean distance to the other filters of the layer, over its mean (Y. H
             pruning via geometric median", CVPR 2019, eq. 6)
 random      uniform random numbers
 uniform     the same share of every layer, the largest weights first
+balanced    as many of every layer as `balance` finds for a budget, the largest weights first
+
+All but the last choose by one threshold for all layers, as published.
 """
 
 from collections.abc import Callable
@@ -20,7 +23,7 @@ from ..slimming import filters
 from ..wiring import Layout
 from .masks import Masks
 
-CRITERIA = ("magnitude", "taylor", "median", "random", "uniform")
+CRITERIA = ("magnitude", "taylor", "median", "random", "uniform", "balanced")
 ScoreList = list[Float[Tensor, " _"]]
 
 
@@ -43,7 +46,12 @@ def uniform(net: nn.Module, layout: Layout) -> ScoreList:
     ]
 
 
-OF_WEIGHTS = {"magnitude": magnitude, "median": median, "uniform": uniform}
+OF_WEIGHTS = {
+    "magnitude": magnitude,
+    "median": median,
+    "uniform": uniform,
+    "balanced": magnitude,
+}
 
 
 def random(layout: Layout, seed: int) -> ScoreList:

@@ -18,6 +18,7 @@ from .criteria import CRITERIA
 
 CASCADE, STRUCTURE = "cascade", "structure"
 LEARNED = (CASCADE, STRUCTURE)
+BALANCED = (CASCADE, "balanced")  # every layer keeps enough channels: see balance
 _TYPES = {"criterion": str, "assistants": int, "steps": int, "prune_first": bool}
 
 

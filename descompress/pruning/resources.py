@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import cache
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,6 +14,7 @@ from ..costs import LayerCost, cost
 from ..wiring import Layout, Segment
 
 On: TypeAlias = Sequence[Float[Tensor, " _"]]
+SIDES = ("out", "into")  # of a layer
 
 
 @dataclass(frozen=True)
@@ -27,16 +30,17 @@ class _Layer:
 
     def amount(self, kind: str, on: On) -> Float[Tensor, ""]:
         """Parameters ("params") or MACs ("macs")."""
-        pair, alone = self._of(kind)
+        pair, alone = self.costs(kind)
         return _count(self.out, on) * (pair * _count(self.into, on) + alone)
 
     def pressure(self, kind: str, scales: On, alive: On) -> Float[Tensor, ""]:
         """MorphNet's regulariser: what `amount` would lose with the scales of its channels."""
-        pair, alone = self._of(kind)
+        pair, alone = self.costs(kind)
         written = _count(self.out, scales) * (pair * _count(self.into, alive) + alone)
         return written + pair * _count(self.out, alive) * _count(self.into, scales)
 
-    def _of(self, kind: str) -> tuple[float, float]:
+    def costs(self, kind: str) -> tuple[float, float]:
+        """Of a pair of channels, and of a channel that is written."""
         return (self.weights, self.alone) if kind == "params" else (self.macs, 0.0)
 
 
@@ -92,6 +96,33 @@ class Resources:
     def macs(self, on: On) -> Float[Tensor, ""]:
         """MACs for one input."""
         return torch.stack([layer.amount("macs", on) for layer in self._layers]).sum()
+
+    def prices(self, kind: str, shares: Float[np.ndarray, " g"]) -> Float[np.ndarray, " g"]:
+        """What a channel of each group costs when so large a share of every group is on.
+
+        Args:
+            kind: "params", or MACs for anything else.
+        """
+        out, into, pair, alone = self._products("params" if kind == "params" else "macs")
+        written, read = (each[0] @ shares + each[1] for each in (out, into))
+        slopes = out[0].T @ (pair * read + alone) + into[0].T @ (pair * written)
+        return slopes / np.array([max(group.size, 1) for group in self.layout.groups])
+
+    @cache  # noqa: B019 - as long as the network is looked at
+    def _products(self, kind: str) -> tuple[Any, Any, np.ndarray, np.ndarray]:
+        """Of all layers: places written and read by the groups' shares, and what they cost."""
+        sides = [self._shares([getattr(layer, side) for layer in self._layers]) for side in SIDES]
+        costs = np.array([layer.costs(kind) for layer in self._layers]).T
+        return sides[0], sides[1], costs[0], costs[1]
+
+    def _shares(
+        self, layers: Sequence[tuple[Segment, ...]]
+    ) -> tuple[Float[np.ndarray, "l g"], Float[np.ndarray, " l"]]:
+        table = np.zeros((len(layers), len(self.layout.groups)))
+        for row, segments in zip(table, layers, strict=True):
+            for s in segments:
+                row[s.group] += s.places
+        return table, np.array([float(not segments) for segments in layers])
 
     def blocks(self) -> list[Block]:
         """The layers by the size of the maps they write, from the largest on."""

@@ -11,7 +11,7 @@ from descompress.errors import FileError, RequestError
 from descompress.objectives import Seen, Weighted
 from descompress.plans import Plan
 from descompress.pruning.budgets import Budget
-from descompress.pruning.cascade import Cascade, Cascaded
+from descompress.pruning.cascade import RATE, Cascade, Cascaded
 from descompress.spec import Spec
 from descompress.training import Training
 
@@ -89,15 +89,17 @@ def test_scores_follow_the_gradient_of_the_next_model(assistants, monkeypatch):
         teacher = seen[min(i + 1, assistants)]
         for g, saliency in zip(active, teacher, strict=True):
             assert saliency.abs().sum() > 0
-            torch.testing.assert_close(made.scores(i)[g], before[i][g] - saliency.double())
+            step = RATE * saliency.double() / saliency.double().square().mean().sqrt()
+            torch.testing.assert_close(made.scores(i)[g], before[i][g] - step)
 
 
 def test_a_channel_that_is_off_comes_back_when_its_teacher_misses_it():
     made = cascade(pruning(1))
     g, size = 2, 6
     lost = (made.masks[0].mask(g) == 0).nonzero()[0, 0]
-    made.masks[1].saliency(g)[lost] = -1.0  # more of it lowers the teacher's loss
-    made.follow_(network(), 1)
+    for step in range(100):
+        made.masks[1].saliency(g)[lost] = -1.0  # more of it lowers the teacher's loss
+        made.follow_(network(), step)
     assert made.masks[0].mask(g)[lost] == 1
     assert made.masks[0].mask(g).sum() < size
 
@@ -138,8 +140,8 @@ def test_no_gradient_reaches_a_teacher_through_its_student():
 
 
 def test_it_learns():
-    losses = finish(pruning(1, steps=30))
-    assert np.mean(losses[-5:]) < np.mean(losses[:5])
+    losses = finish(pruning(1, steps=60, macs=0.6))
+    assert np.mean(losses[-10:]) < np.mean(losses[:10])
 
 
 @pytest.mark.parametrize("parts", [1, 2])
