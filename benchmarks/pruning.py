@@ -16,7 +16,16 @@ import click
 from trainings import called, chosen, file_of, log_of, told
 
 COMMON = ("--batch", "128", "--joint-steps", "300", "--steps", "900", "--dropout", "0")
-CRITERIA = ("cascade", "structure", "balanced", "uniform", "magnitude", "taylor", "median", "random")
+CRITERIA = (
+    "cascade",
+    "structure",
+    "balanced",
+    "uniform",
+    "magnitude",
+    "taylor",
+    "median",
+    "random",
+)
 SEEDS = (0, 1, 2)
 SHARES = ("0.5", "0.25", "0.1")
 ASSISTANTS = (0, 1, 2, 3)

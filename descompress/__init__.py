@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from .calibration import calibrate_
     from .converter import convert
     from .costs import Cost, cost
+    from .features import finder
+    from .keypoints import Selection
     from .methods import CDP, TDW, Depthwise, Tucker
     from .nets import Net, build
     from .shelf import load
@@ -31,6 +33,8 @@ _HOMES = {
     "convert": "converter",
     "Cost": "costs",
     "cost": "costs",
+    "finder": "features",
+    "Selection": "keypoints",
     "CDP": "methods",
     "Depthwise": "methods",
     "TDW": "methods",
@@ -49,12 +53,14 @@ __all__ = [
     "Cost",
     "Depthwise",
     "Net",
+    "Selection",
     "Spec",
     "Tucker",
     "build",
     "calibrate_",
     "convert",
     "cost",
+    "finder",
     "import_checkpoint",
     "load",
     "save",

@@ -49,13 +49,20 @@ class Data:
         tour_share: Share of the pairs that come from tours and releases, where there are any
             beside photographs.
         batches: How many batches of a pack to learn from; 0 for all.
+        views: Pairs of views in a batch, for image networks.
+        height, width: Of a view, in pixels; multiples of 8.
     """
 
     batch: int = 512
     tour_share: float = 0.3
     batches: int = 0
+    views: int = 8
+    height: int = 240
+    width: int = 320
 
     def __post_init__(self) -> None:
+        if self.views < 1:
+            raise RequestError(f"{self.views} views in a batch: at least 1")
         if self.batch < 2 or not 0 <= self.tour_share <= 1 or self.batches < 0:
             raise RequestError(f"{self}: batch >= 2, 0 <= tour_share <= 1 and batches >= 0")
 

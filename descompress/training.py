@@ -25,23 +25,22 @@ from copy import deepcopy
 from dataclasses import asdict
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from hpatches_eval.files import replacing
 
 from . import processes
-from .data import Batch, LabelledBatch
 from .errors import FileError, RequestError, TrainingError
 from .interrupts import interrupts_held
-from .objectives import Judged, Learner, Seen, Weighted, follow_
+from .looks import AnyBatch, look, sides
+from .objectives import Learner, Weighted, follow_
+from .objectives.companions import in_rows
 from .plans import Plan
-
-AnyBatch: TypeAlias = Batch | LabelledBatch
 
 
 class Training:
@@ -141,7 +140,7 @@ class Training:
         with torch.set_grad_enabled(not several):
             rows = [self._learned(part, i) for i, part in enumerate(parts)]
         told_apart = processes.gathered(torch.stack([row.detach() for row in rows]))
-        terms, gradient = self._gradient(told_apart, self._taught(parts), _labels(parts))
+        terms, gradient = self._gradient(parts, told_apart, self._taught(parts))
         first = processes.rank() * len(parts)
         if not several:
             rows[0].backward(gradient[first])
@@ -162,19 +161,15 @@ class Training:
 
     def _gradient(
         self,
+        parts: list[AnyBatch],
         rows: Float[Tensor, "n s b w"],
         taught: Float[Tensor, "n s b e"] | None,
-        labels: Int64[Tensor, " m"] | None,
     ) -> tuple[dict[str, float], Float[Tensor, "n s b w"]]:
         """The terms of the objective, and the gradient of their sum in the rows."""
         rows.requires_grad_()
-        own, beside = self.learner.split(_sides(rows))
-        told = None if taught is None else _sides(taught)
-        done = self.step / self.plan.steps
-        if labels is not None:
-            seen = Judged(own[0], labels, None if told is None else told[0], beside, done)
-        else:
-            seen = Seen(own[0], own[1], None if told is None else (told[0], told[1]), beside, done)
+        own, beside = self.learner.split(sides(rows))
+        told = None if taught is None else sides(taught)
+        seen = look(parts, own, told, beside, self.step / self.plan.steps)
         terms = self.objective(seen)
         torch.stack(list(terms.values())).sum().backward()
         assert rows.grad is not None
@@ -194,8 +189,8 @@ class Training:
     def _described(self, net: nn.Module, part: AnyBatch) -> Float[Tensor, "s b d"]:
         inputs = part.inputs
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self.plan.bf16):
-            rows = net(inputs)
-        return rows.float().unflatten(0, (-1, len(part[0])))
+            rows = in_rows(net(inputs))
+        return rows.float().unflatten(0, (-1, part.per_side))
 
     def _follow(self) -> None:
         """Move all averages towards what they are of."""
@@ -247,16 +242,6 @@ class Training:
 
 def _moved(batch: AnyBatch, device: torch.device) -> AnyBatch:
     return type(batch)(*(None if part is None else part.to(device) for part in batch))  # pyright: ignore
-
-
-def _labels(parts: list[AnyBatch]) -> Int64[Tensor, " m"] | None:
-    """The classes of the images of all parts, in all processes; None of pairs."""
-    own = [part.labels for part in parts if isinstance(part, LabelledBatch)]
-    return processes.gathered(torch.stack(own)).flatten() if own else None
-
-
-def _sides(rows: Float[Tensor, "n s b w"]) -> Float[Tensor, "s nb w"]:
-    return rows.transpose(0, 1).flatten(1, 2)
 
 
 def _statistics(net: nn.Module) -> list[Tensor]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .errors import DataError, EvalError, RequestError
+from .imagecommand import images
 
 if TYPE_CHECKING:
     from .descriptors import Source
@@ -41,7 +42,10 @@ class Commands(click.Group):
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """Evaluate patch descriptors by the HPatches protocol."""
+    """Evaluate patch descriptors, and features of full images, by the HPatches protocols."""
+
+
+main.add_command(images)
 
 
 @main.command()

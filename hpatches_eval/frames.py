@@ -75,14 +75,14 @@ def inside(frame: Float[np.ndarray, "3 3"], shape: tuple[int, int]) -> bool:
     return bool((xy >= 0).all() and (xy <= limit).all())
 
 
-def _step(frame: Float[np.ndarray, "3 3"], size: int) -> float:
-    """Pixels of the image per pixel of the patch at its centre, along the coarser direction."""
-    w = frame[2, 2]
-    (a, b), (c, d) = (frame[:2, :2] - np.outer(frame[:2, 2] / w, frame[2, :2])) / w
+def _step(matrix: Float[np.ndarray, "3 3"]) -> float:
+    """How many pixels apart two neighbours near (0, 0) lie after `matrix`, at the most."""
+    w = matrix[2, 2]
+    (a, b), (c, d) = (matrix[:2, :2] - np.outer(matrix[:2, 2] / w, matrix[2, :2])) / w
     squares, twist = a * a + b * b + c * c + d * d, 2 * (a * d - b * c)
     # The larger singular value of a 2 x 2 matrix, written out.
     largest = (np.sqrt(squares + abs(twist)) + np.sqrt(max(squares - abs(twist), 0.0))) / 2
-    return float(largest) * 2 / size
+    return float(largest)
 
 
 def cut(
@@ -93,22 +93,36 @@ def cut(
     Patch pixel i covers [-1 + 2 i / size, -1 + 2 (i + 1) / size] of the frame. The level is the
     finest whose pixels are at least as large as the patch's. Outside the image its border repeats.
     """
-    octaves = np.log2(max(_step(frame, size), 1.0))
+    grid = np.array([[2 / size, 0, 1 / size - 1], [0, 2 / size, 1 / size - 1], [0, 0, 1]])
+    return _sampled(source, frame @ grid, _step(frame) * 2 / size, (size, size))
+
+
+def view(
+    source: Pyramid, matrix: Float[np.ndarray, "3 3"], shape: tuple[int, int]
+) -> UInt8[np.ndarray, "h w"]:
+    """What the image shows where `matrix` takes the pixels of a view of (height, width) to.
+
+    Without aliasing at the centre of the view; as `cut` otherwise.
+    """
+    centre = np.array([[1, 0, (shape[1] - 1) / 2], [0, 1, (shape[0] - 1) / 2], [0, 0, 1]])
+    return _sampled(source, matrix, _step(matrix @ centre), shape)
+
+
+def _sampled(
+    source: Pyramid, matrix: Float[np.ndarray, "3 3"], step: float, shape: tuple[int, int]
+) -> UInt8[np.ndarray, "h w"]:
+    """The pixels that `matrix` takes those of the result to, `step` pixels of the image apart."""
+    octaves = np.log2(max(step, 1.0))
     number = min(int(np.ceil(octaves * LEVELS_PER_OCTAVE - 1e-6)), len(source.levels) - 1)
     level = source.levels[number]
     fx, fy = (b / a for a, b in zip(source.shape[::-1], level.shape[::-1], strict=True))
     to_level = np.array([[fx, 0, (fx - 1) / 2], [0, fy, (fy - 1) / 2], [0, 0, 1]])
-    grid = np.array([[2 / size, 0, 1 / size - 1], [0, 2 / size, 1 / size - 1], [0, 0, 1]])
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    matrix = to_level @ frame @ grid
+    matrix, size = to_level @ matrix, shape[::-1]
+    flags, border = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, cv2.BORDER_REPLICATE
     if np.abs(matrix[2, :2]).max() == 0:
         affine = matrix[:2] / matrix[2, 2]
-        return cv2.warpAffine(
-            level, affine, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
-        )
-    return cv2.warpPerspective(
-        level, matrix, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE
-    )
+        return cv2.warpAffine(level, affine, size, flags=flags, borderMode=border)
+    return cv2.warpPerspective(level, matrix, size, flags=flags, borderMode=border)
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,9 @@ def test_a_network_is_pruned_to_its_budget(folder):
     assert len(rows) == 4
 
 
-@pytest.mark.parametrize("criterion", ["magnitude", "taylor", "median", "random", "uniform", "balanced"])
+@pytest.mark.parametrize(
+    "criterion", ["magnitude", "taylor", "median", "random", "uniform", "balanced"]
+)
 def test_other_criteria_take_as_many_steps(folder, criterion):
     name = f"{criterion}.safetensors"
     status, said = run(*prune(folder, name, "--params", "0.3", "--criterion", criterion))

@@ -64,6 +64,9 @@ tucker, tucker-vbmf, tdw, tdw-vbmf; depthwise@7+tucker-vbmf@2-6 for parts.
     show_default=True,
     help="How weights are stored.",
 )
+@click.option(
+    "--fold", is_flag=True, help="Merge batch norms into the convolutions (image networks)."
+)
 @click.option("--force", is_flag=True, help="Replace OUT.")
 def convert(
     source: Path,
@@ -76,22 +79,25 @@ def convert(
 
     SOURCE is a file or the name of a shipped network (see `descompress weights list`). The new
     weights are the best approximation of the old ones under the new structure. With nothing but
-    `--dtype float16` the layers stay what they are, in half the bytes.
+    `--dtype float16` or `--fold` the layers stay what they are.
     """
     from hpatches_eval.files import refuse_existing
 
     from .. import converter, presets
     from ..artifacts import save
     from ..costs import cost
+    from ..folding import folded
     from ..shelf import load
 
     force = bool(options["force"])
     refuse_existing(out, force=force)
     net = load(source)
     recipe = [*(presets.preset(preset, net) if preset else []), *pairs]
-    kept = not recipe and options["data"] is None and options["dtype"] == "float16"
+    other = options["dtype"] == "float16" or options["fold"]
+    kept = not recipe and options["data"] is None and other
     small = net if kept else converter.convert(net, recipe)
     _calibrate(small, net, options["data"], options["polish"])  # pyright: ignore
+    small = folded(small) if options["fold"] else small
     save(small, out, dtype=options["dtype"], force=force)  # pyright: ignore[reportArgumentType]
     _report(cost(net), cost(small))
 

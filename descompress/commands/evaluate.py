@@ -4,13 +4,12 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 from click.core import ParameterSource
 
 _PATH = click.Path(path_type=Path)
-_OUTPUTS = ("json_path", "markdown_path", "force")
+_OUTPUTS = ("json_path", "markdown_path", "plot_path", "force")
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,8 @@ class Settings:
     """The options of `eval`; see its help."""
 
     nets: tuple[Path, ...]
-    patches: Path
+    patches: Path | None
+    sequences: Path | None
     baseline: tuple[str, ...]
     phototour: tuple[Path, ...]
     split: str | None
@@ -26,19 +26,25 @@ class Settings:
     tasks: Path | None
     pairs: int | None
     distance: str | None
+    size: int
+    keypoints: int
+    threshold: float
     json_path: str | None
     markdown_path: str | None
+    plot_path: str | None
     force: bool
 
 
 @click.command()
 @click.argument("nets", metavar="NET...", type=_PATH, nargs=-1, required=True)
-@click.option("--patches", type=_PATH, required=True, metavar="ROOT", help="The patch release.")
+@click.option("--patches", type=_PATH, metavar="ROOT", help="A patch release.")
+@click.option("--sequences", type=_PATH, metavar="ROOT", help="Image sequences.")
 @click.option(
     "--baseline",
     multiple=True,
     metavar="NAME",
-    help="Beside them sift, rootsift, orb or brief; may be repeated.",
+    help="Beside them sift, rootsift or orb; of patches also brief, of sequences akaze; may be "
+    "repeated.",
 )
 @click.option(
     "--phototour",
@@ -61,54 +67,49 @@ class Settings:
 )
 @click.option("--pairs", type=click.IntRange(min=10), help="Verification pairs, where generated.")
 @click.option("--distance", metavar="NAME", help="L2, L1 or Hamming; what fits if left out.")
+@click.option(
+    "--size",
+    type=click.IntRange(min=0),
+    default=640,
+    show_default=True,
+    help="Pixels of the long side of images of sequences; 0: as they are.",
+)
+@click.option(
+    "--keypoints",
+    type=click.IntRange(min=1),
+    default=1000,
+    show_default=True,
+    help="At most this many an image of sequences.",
+)
+@click.option(
+    "--threshold",
+    type=click.FloatRange(min=0),
+    default=0.005,
+    show_default=True,
+    help="Scores of image networks must be above it.",
+)
 @click.option("--json", "json_path", metavar="OUT", help="Write the numbers; - is stdout.")
 @click.option("--markdown", "markdown_path", metavar="OUT", help="Write the table.")
+@click.option("--plot", "plot_path", metavar="PNG", help="Draw the curves of sequences.")
 @click.option("--force", is_flag=True, help="Replace outputs that exist.")
 def evaluate(**options: object) -> None:
-    """Verification, matching and retrieval mAP of networks, with params, MACs and time.
+    """Verification, matching and retrieval mAP of networks; matches of whole images; their cost.
 
-    NET is a file or the name of a shipped network (see `descompress weights list`).
-    Compression and speed are relative to the first NET. Time is from 65 x 65 grey patches to
-    descriptors, in eager PyTorch on one thread, median of interleaved rounds.
+    NET is a file or the name of a shipped network (see `descompress weights list`). Of --patches,
+    of --sequences (images 1 to 6 and homographies H_1_2 to H_1_6 in a folder each), or of both;
+    image networks are evaluated on sequences alone, patch networks there on OpenCV's SIFT
+    detections.
+
+    Compression and speed are relative to the first NET. Time of patches is from 65 x 65 grey
+    patches to descriptors, in eager PyTorch on one thread, median of interleaved rounds; of images
+    from grey images to features, mean. MACs are of a patch, or of an image of 480 x 640 pixels or
+    its patches.
     """
     settings = Settings(**options)  # pyright: ignore[reportArgumentType]
-    from hpatches_eval.terminal import check_outputs, present
+    from .evaluating import check, evaluated, show
 
-    outputs = settings.json_path, settings.markdown_path
-    check_outputs(outputs, force=settings.force)
-    shown, numbers = _evaluated(settings, _said(click.get_current_context()))
-    present(
-        shown,
-        numbers,
-        json_path=settings.json_path,
-        markdown_path=settings.markdown_path,
-        force=settings.force,
-    )
-
-
-def _evaluated(settings: Settings, command: str) -> tuple[list[Any], dict[str, Any]]:
-    """Lines of the table, and the record."""
-    from hpatches_eval.patches import PatchRelease
-    from hpatches_eval.splits import choose_split
-
-    from ..data.phototour import PhotoTour
-    from ..evaluation import baseline, compare_release, network, record, rows
-    from ..shelf import find
-
-    contestants = [network(find(net)) for net in settings.nets]
-    contestants += [baseline(name) for name in settings.baseline]
-    tours = [PhotoTour.read(folder) for folder in settings.phototour]
-    release = PatchRelease(settings.patches)
-    entries = compare_release(
-        contestants,
-        release,
-        choose_split(settings.split, settings.splits, release.sequences),
-        folder=settings.tasks,
-        pairs=settings.pairs,
-        tours=tours,
-        distance=settings.distance,
-    )
-    return rows(entries), record(entries, release, tours, command=command)
+    check(settings)
+    show(settings, *evaluated(settings, _said(click.get_current_context())))
 
 
 def _said(context: click.Context) -> str:

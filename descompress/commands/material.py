@@ -12,7 +12,17 @@ if TYPE_CHECKING:
 C = TypeVar("C", bound=Callable[..., None])
 _PATH = click.Path(path_type=Path)
 _OPTIONS = [
-    click.option("--photographs", type=_PATH, help="A folder of images to learn from."),
+    click.option(
+        "--photographs",
+        "--images",
+        type=_PATH,
+        help="A folder of images to learn from. Detectors also learn from drawings: shapes.",
+    ),
+    click.option(
+        "--points",
+        metavar="NET",
+        help="An image network that finds the points to learn.  [default: corners]",
+    ),
     click.option(
         "--phototour",
         type=_PATH,
@@ -37,4 +47,8 @@ def material(options: Mapping[str, Any]) -> "Material":
     from ..data.mixture import Material
 
     names = ("photographs", "phototour", "hpatches", "split", "cache")
-    return Material(*(options[name] for name in names), labelled=options.get("labelled"))
+    return Material(
+        *(options[name] for name in names),
+        labelled=options.get("labelled"),
+        points=options["points"],
+    )

@@ -46,6 +46,9 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
     click.option(
         "--tour-share", type=float, help="Share of pairs of tours and releases.  [default: 0.3]"
     ),
+    click.option("--views", type=int, help="Of image networks: pairs in a batch.  [default: 8]"),
+    click.option("--height", type=int, help="Of a view, in pixels.  [default: 240]"),
+    click.option("--width", type=int, help="Of a view, in pixels.  [default: 320]"),
     click.option("--batches", type=int, help="How many of a pack to learn from.  [default: all]"),
     click.option("--dropout", type=float, help="Where the network has it.  [default: 0.1]"),
     click.option("--seed", type=int, help="[default: 0]"),
@@ -54,9 +57,10 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
         "objectives",
         multiple=True,
         metavar="NAME[:SETTING=VALUE,...]",
-        help="triplet, second_order, similarity, imitation, desdis, itrd, bkd, srm, hierarchical, "
-        "pcl or sequence, with a weight and settings of its own: imitation:weight=2. May be "
-        "repeated.",
+        help="Of patches: triplet, second_order, similarity, imitation, desdis, itrd, bkd, srm, "
+        "hierarchical, pcl or sequence; of images: detection, correspondence, imitation, "
+        "soft_labels or hierarchical. With a weight and settings of its own: imitation:weight=2. "
+        "May be repeated.",
     ),
     click.option(
         "--arg",
@@ -81,6 +85,7 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
     click.option("--tensorboard", type=_PATH, help="Folder for TensorBoard's logs."),
     click.option("--force", is_flag=True, help="Replace OUT."),
 ]
+_OF_DATA = ("batch", "tour_share", "batches", "views", "height", "width")
 _OF_PLAN = ("steps", "lr", "schedule", "warmup", "weight_decay", "ema", "parts")
 
 
@@ -112,7 +117,7 @@ def recipe_of(
         "dropout": options["dropout"],
         "net": dict(parsed_arg(arg) for arg in options["args"]),
         "plan": _given(options, _OF_PLAN) | ({"bf16": False} if options["float32"] else {}),
-        "data": _given(options, ("batch", "tour_share", "batches")),
+        "data": _given(options, _OF_DATA),
         "objectives": _objectives(options["objectives"]),
         "prune": prune or {},
     }
@@ -123,19 +128,34 @@ def recipe_of(
     content = merged(content, {n: v for n, v in said.items() if v is not None and v != {}})
     if not content.get("objectives"):
         content["objectives"] = _default_objectives(
-            taught=bool(taught) or "prune" in content,
-            task=not taught,
-            classes=options["labelled"] is not None,
+            content, taught=bool(taught), classes=options["labelled"] is not None
         )
     return Recipe.from_dict(content)
 
 
-def _default_objectives(*, taught: bool, task: bool, classes: bool) -> dict[str, Any]:
-    """What a network learns if nothing else is asked for: from a teacher, the task, or both."""
+def _default_objectives(
+    content: Mapping[str, Any], *, taught: bool, classes: bool
+) -> dict[str, Any]:
+    """What a network learns if nothing else is asked for: the task, from a teacher, or both."""
+    has_teacher = taught or "prune" in content
     if classes:
-        soft = {"soft_labels": {"weight": 0.4}} if taught else {}
-        return {"cross_entropy": {}, **soft}
-    return ({"triplet": {}} if task else {}) | ({"imitation": {}} if taught else {})
+        return {"cross_entropy": {}} | ({"soft_labels": {"weight": 0.4}} if has_teacher else {})
+    if _is_for_images(content):
+        soft = {"soft_labels": {"temperature": 1.0}, "imitation": {}} if has_teacher else {}
+        return {"detection": {}, "correspondence": {}, **soft}
+    return ({} if taught else {"triplet": {}}) | ({"imitation": {}} if has_teacher else {})
+
+
+def _is_for_images(content: Mapping[str, Any]) -> bool:
+    """Whether a recipe, as far as it is known, trains an image network."""
+    from ..nets import SuperPoint
+    from ..shelf import load
+    from ..students import kind_of
+
+    start, teacher = content.get("start"), content.get("teacher")
+    if not isinstance(start, str) or not isinstance(teacher, (str, type(None))):
+        return False  # which is refused later
+    return issubclass(kind_of(start, load(teacher) if teacher else None), SuperPoint)
 
 
 def _given(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

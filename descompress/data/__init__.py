@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, TypeAlias
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 Array: TypeAlias = Float[np.ndarray, "b 32 32"]
 Arrays: TypeAlias = tuple[Array, Array] | tuple[Array, Array, Float[np.ndarray, "2 b d"]]
-Source: TypeAlias = "Callable[[int], Arrays | LabelledBatch]"
+Source: TypeAlias = "Callable[[int], Arrays | LabelledBatch | ViewBatch]"
 Pairs: TypeAlias = Callable[[int], tuple[Array, Array]]  # a source without a teacher
 
 
@@ -35,6 +35,11 @@ class Batch(NamedTuple):
     anchors: Float[Tensor, "b 1 32 32"]
     positives: Float[Tensor, "b 1 32 32"]
     teacher: Float[Tensor, "2 b d"] | None = None
+
+    @property
+    def per_side(self) -> int:
+        """How many anchors, or positives."""
+        return len(self.anchors)
 
     @property
     def inputs(self) -> Float[Tensor, "n 1 32 32"]:
@@ -53,9 +58,46 @@ class LabelledBatch(NamedTuple):
         """No teacher saw it before."""
 
     @property
+    def per_side(self) -> int:
+        """How many images; they have one side."""
+        return len(self.images)
+
+    @property
     def inputs(self) -> Float[Tensor, "b c h w"]:
         """What the network reads."""
         return self.images
+
+
+class ViewBatch(NamedTuple):
+    """Pairs of views of a scene, and what is known of them.
+
+    Args:
+        images: The first views, then the second.
+        points: Of each view rows (x, y, strength): the probability that a detector finds a point
+            there again; zeros behind the last.
+        matches: Of each pair rows (x, y, x', y', 1): places in both views that show one point;
+            zeros behind the last.
+        inside: Which cells of 8 x 8 pixels show the scene and no filling.
+    """
+
+    images: Float[Tensor, "2 b 1 h w"]
+    points: Float[Tensor, "2 b p 3"]
+    matches: Float[Tensor, "b n 5"]
+    inside: Bool[Tensor, "2 b h8 w8"]
+
+    @property
+    def teacher(self) -> None:
+        """No teacher saw it before."""
+
+    @property
+    def per_side(self) -> int:
+        """How many pairs."""
+        return self.images.shape[1]
+
+    @property
+    def inputs(self) -> Float[Tensor, "n 1 h w"]:
+        """What the network reads."""
+        return self.images.flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -77,9 +119,9 @@ class _Numbered(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def __getitem__(self, index: int) -> Batch | LabelledBatch:
+    def __getitem__(self, index: int) -> Batch | LabelledBatch | ViewBatch:
         made = self.source(self.numbers[index])
-        if isinstance(made, LabelledBatch):
+        if isinstance(made, (LabelledBatch, ViewBatch)):
             return made
         anchors, positives, *teacher = made
         sides = torch.from_numpy(anchors[:, None]), torch.from_numpy(positives[:, None])

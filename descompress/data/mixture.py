@@ -30,6 +30,7 @@ class Material:
         split: Of the release: only the train part of this published split.
         cache: A folder to keep the points found on photographs in.
         labelled: In place of all: images with classes, as `labelled.read_labelled` finds them.
+        points: An image network that finds the points another is to learn on the photographs.
     """
 
     photographs: Path | None = None
@@ -38,6 +39,7 @@ class Material:
     split: str | None = None
     cache: Path | None = None
     labelled: str | None = None
+    points: str | None = None
 
     @property
     def empty(self) -> bool:

@@ -2,19 +2,15 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-import cv2
-import h5py
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from hpatches_eval.detection import detect
 from hpatches_eval.errors import DataError
-from hpatches_eval.files import replacing
 from hpatches_eval.frames import (
     DIFFICULTIES,
     Jitter,
@@ -28,10 +24,11 @@ from hpatches_eval.frames import (
 from hpatches_eval.sequences import find_images, read_grey
 
 from .photometric import Photometric
+from .points import points_of
 from .sizing import SIZE
 
 FEWEST = 16  # a photograph with fewer points is left out
-VERSION = 1  # of the way points are found
+VERSION = "points 1"  # of the way points are found
 
 
 @dataclass(frozen=True)
@@ -64,20 +61,13 @@ def read_photographs(
     """
     folder = Path(folder)
     paths = find_images(folder)
-    kept = None if cache is None else Path(cache) / f"points-{_digest(folder, paths)}.h5"
-    if kept is not None and kept.is_file():
-        found: Iterator[np.ndarray] = _read_points(kept, len(paths))
-    else:
-        found = _find_points(paths, workers)
-    photographs, rows = [], []
+    found = points_of(folder, paths, _points_of, VERSION, cache=cache, workers=workers)
+    photographs = []
     for i, (path, points) in enumerate(zip(paths, found, strict=True)):
-        rows.append(points)
         if len(points) >= FEWEST:
             name = path.relative_to(folder).as_posix()
             photographs.append(Photograph(name, pyramid(read_grey(path)), points))
         progress(i + 1, len(paths))
-    if kept is not None and not kept.is_file():
-        _write_points(kept, rows)
     if not photographs:
         raise DataError(f"{folder}: no photograph has {FEWEST} points to describe")
     return photographs
@@ -184,34 +174,3 @@ def _points_of(path: Path) -> Float[np.ndarray, "n 4"]:
         if not (circle_overlaps(point[:3].tolist(), kept[:, :3]) > 0.5).any():
             kept = np.vstack([kept, point])
     return kept
-
-
-def _find_points(paths: list[Path], workers: int) -> Iterator[Float[np.ndarray, "n 4"]]:
-    cv2.setNumThreads(1)  # OpenCV's threads do not survive the fork of a worker
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_points_of, paths, chunksize=4)
-
-
-def _digest(folder: Path, paths: list[Path]) -> str:
-    digest = hashlib.sha256(f"points {VERSION}".encode())
-    for path in paths:
-        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
-    return digest.hexdigest()[:16]
-
-
-def _read_points(path: Path, count: int) -> Iterator[Float[np.ndarray, "n 4"]]:
-    try:
-        with h5py.File(path) as file:
-            points, ends = np.asarray(file["points"]), np.asarray(file["ends"])
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path}: not a cache of points; delete it ({error})") from None
-    if len(ends) != count or (count and ends[-1] != len(points)):
-        raise DataError(f"{path}: the cache does not fit the photographs; delete it")
-    yield from np.split(points, ends[:-1])
-
-
-def _write_points(path: Path, rows: list[np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as new, h5py.File(new, "w") as file:
-        file["points"] = np.concatenate(rows)
-        file["ends"] = np.cumsum([len(points) for points in rows])

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-Patches = Float[np.ndarray, "b s s"]
+Images = Float[np.ndarray, "b h w"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,8 @@ class Photometric:
         noise: Largest standard deviation, with grey values in [0, 1].
         gamma: Largest natural logarithm of the exponent.
         contrast: Least factor; the largest is its inverse to the power of 1/4.
-        jpeg, shadow, occlusion: Share of the patches that are coded, shaded, partly covered.
+        jpeg, shadow: Share of the patches that are coded, shaded.
+        occlusion: Share of the patches, if they are square, that are partly covered by another.
     """
 
     blur: float = 1.6
@@ -29,7 +30,7 @@ class Photometric:
     shadow: float = 0.25
     occlusion: float = 0.1
 
-    def apply(self, patches: Patches, rng: np.random.Generator) -> Patches:
+    def apply(self, patches: Images, rng: np.random.Generator) -> Images:
         """A changed copy of `patches`; grey values in [0, 1] before and after, float32."""
         x = self._shaded(self._covered(patches, rng), rng)
         x = self._blurred(x, rng) ** np.exp(_each(rng, x, -self.gamma, self.gamma))
@@ -40,7 +41,7 @@ class Photometric:
         x = np.clip(x + noise, 0, 1).astype(np.float32)
         return self._coded(x, rng)
 
-    def _covered(self, patches: Patches, rng: np.random.Generator) -> Patches:
+    def _covered(self, patches: Images, rng: np.random.Generator) -> Images:
         """Some patches with a rectangle at a side replaced by that of another patch."""
         x = patches.copy()
         size = x.shape[1]
@@ -50,24 +51,24 @@ class Photometric:
             view[:wide] = patches[rng.integers(len(x))][:wide]
         return x
 
-    def _shaded(self, x: Patches, rng: np.random.Generator) -> Patches:
+    def _shaded(self, x: Images, rng: np.random.Generator) -> Images:
         """Some patches darker on one side of a soft random line."""
         chosen = rng.random(len(x)) < self.shadow
         angle, offset = _each(rng, x, 0.0, 2 * np.pi), _each(rng, x, -0.8, 0.8)
         sharp, dark = _each(rng, x, 2.0, 20.0), _each(rng, x, 0.3, 0.9)
-        line = np.linspace(-1, 1, x.shape[1], dtype=np.float32)
-        side = np.cos(angle) * line[None, None] + np.sin(angle) * line[None, :, None] - offset
+        down, right = (np.linspace(-1, 1, side, dtype=np.float32) for side in x.shape[1:])
+        side = np.cos(angle) * right + np.sin(angle) * down[:, None] - offset
         factor = 1 - (1 - dark) / (1 + np.exp(-sharp * side))
         return np.where(chosen[:, None, None], x * factor, x).astype(np.float32)
 
-    def _blurred(self, x: Patches, rng: np.random.Generator) -> Patches:
+    def _blurred(self, x: Images, rng: np.random.Generator) -> Images:
         """Half of the patches blurred, small blurs more often than large ones."""
         sigmas = np.maximum(rng.uniform(-1, 1, len(x)), 0) ** 2 * self.blur
         for i in np.flatnonzero(sigmas > 0.15):
             x[i] = cv2.GaussianBlur(x[i], (0, 0), sigmas[i])
         return np.maximum(x, 0)
 
-    def _coded(self, x: Patches, rng: np.random.Generator) -> Patches:
+    def _coded(self, x: Images, rng: np.random.Generator) -> Images:
         """Some patches after JPEG, with quality 15 to 90."""
         for i in np.flatnonzero(rng.random(len(x)) < self.jpeg):
             quality = int(rng.integers(15, 91))
@@ -79,6 +80,6 @@ class Photometric:
 
 
 def _each(
-    rng: np.random.Generator, like: Patches, low: float, high: float
+    rng: np.random.Generator, like: Images, low: float, high: float
 ) -> Float[np.ndarray, "b 1 1"]:
     return rng.uniform(low, high, (len(like), 1, 1)).astype(np.float32)

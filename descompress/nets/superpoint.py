@@ -9,7 +9,7 @@ from typing import NamedTuple
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from ..errors import InputError
+from ..errors import InputError, SpecError
 from ..wiring import Wire, Wiring
 from .base import Net, unit_rows
 
@@ -18,6 +18,7 @@ BINS = CELL * CELL + 1  # a place for each pixel of the cell, and "no keypoint"
 ENCODER: tuple[str, ...] = ("1a", "1b", "2a", "2b", "3a", "3b", "4a", "4b")
 NUMBERED: tuple[str, ...] = (*ENCODER, "Pa", "Da", "Pb", "Db")
 POOLED = ("1b", "2b", "3b")
+STRIDES = (1, 2, 4)  # of the first convolution
 
 
 class DenseMaps(NamedTuple):
@@ -40,6 +41,8 @@ class SuperPoint(Net):
         dim: Length of the descriptors.
         batch_norm: Whether batch norm stands between these convolutions and their ReLU; the
             published network has none.
+        stride: Of conv1a. With 2 or 4 the image is at once shrunk as much, and the first one or two
+            poolings are left out; the published network has 1.
     """
 
     input_shape = (1, None, None)
@@ -50,16 +53,22 @@ class SuperPoint(Net):
         dim: int = 256,
         *,
         batch_norm: bool = False,
+        stride: int = 1,
     ) -> None:
         super().__init__()
+        if stride not in STRIDES:
+            raise SpecError(f"stride must be one of {', '.join(map(str, STRIDES))}, not {stride}")
         out = dict(zip(NUMBERED, (*widths, BINS, dim), strict=True))
         for name, reads in _inputs().items():
             kernel = 1 if name in ("Pb", "Db") else 3
-            conv = nn.Conv2d(out[reads] if reads else 1, out[name], kernel, padding=kernel // 2)
+            step = 1 if reads else stride
+            into = out[reads] if reads else 1
+            conv = nn.Conv2d(into, out[name], kernel, step, padding=kernel // 2)
             self.add_module(f"conv{name}", conv)
             if batch_norm and kernel == 3:
                 self.add_module(f"norm{name}", nn.BatchNorm2d(out[name]))
         self.batch_norm = batch_norm
+        self.pooled = POOLED[STRIDES.index(stride) :]
         self.relu, self.pool = nn.ReLU(), nn.MaxPool2d(2)
 
     def wired(self, wiring: Wiring) -> list[Wire]:
@@ -91,12 +100,12 @@ class SuperPoint(Net):
         x = _whole_cells(self._checked(images)).to(next(self.parameters()).dtype)
         for name in ENCODER:
             x = self._block(name, x)
-            x = self.pool(x) if name in POOLED else x
+            x = self.pool(x) if name in self.pooled else x
         logits = self.get_submodule("convPb")(self._block("Pa", x))
         descriptors = self.get_submodule("convDb")(self._block("Da", x))
         return DenseMaps(logits, unit_rows(descriptors))
 
-    def _block(self, name: str, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n h w"]:
+    def _block(self, name: str, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n h2 w2"]:
         x = self.get_submodule(f"conv{name}")(x)
         return self.relu(self.get_submodule(f"norm{name}")(x) if self.batch_norm else x)
 

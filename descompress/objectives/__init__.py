@@ -9,11 +9,13 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import RequestError
-from .base import Judged, Look, Objective, Seen
+from .base import Judged, Look, Objective, Seen, Viewed
 from .bkd import BKD
 from .classes import CrossEntropy, SoftLabels
 from .companions import Companion, Learner, follow_
+from .correspondence import Correspondence
 from .desdis import DesDis
+from .detection import Detection
 from .hierarchical import Hierarchical
 from .imitation import Imitation
 from .itrd import ITRD
@@ -38,7 +40,10 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "sequence": Sequence,
     "cross_entropy": CrossEntropy,
     "soft_labels": SoftLabels,
+    "detection": Detection,
+    "correspondence": Correspondence,
 }
+_KINDS = {Seen: "descriptors of patches", Judged: "classifiers", Viewed: "image networks"}
 
 
 def objective(name: str, settings: Mapping[str, Any]) -> Objective:
@@ -85,12 +90,13 @@ class Weighted:
         """Each term, times its weight.
 
         Raises:
-            RequestError: An objective of descriptors and a classifier, or the other way round.
+            RequestError: An objective of another kind of network.
         """
         for name, (_, loss) in self.terms.items():
             if not isinstance(seen, loss.looks_at):
-                kind = "descriptors" if loss.looks_at is Seen else "classifiers"
-                raise RequestError(f"{name}: an objective of {kind}, and this is none")
+                kinds = loss.looks_at if isinstance(loss.looks_at, tuple) else (loss.looks_at,)
+                known = " and ".join(_KINDS[kind] for kind in kinds)
+                raise RequestError(f"{name}: an objective of {known}, not of {_KINDS[type(seen)]}")
         return {name: weight * loss(seen) for name, (weight, loss) in self.terms.items()}
 
     @property
@@ -147,6 +153,7 @@ __all__ = [
     "Look",
     "Objective",
     "Seen",
+    "Viewed",
     "Weighted",
     "follow_",
     "hardest_in_batch",

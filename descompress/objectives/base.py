@@ -1,15 +1,17 @@
 """What objectives look at, and what they have in common."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, TypeAlias
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from ..errors import RequestError
+from ..nets.superpoint import BINS
 from .companions import Companion
 
 Rows = Float[Tensor, "b d"]
@@ -73,7 +75,46 @@ class Judged:
         return [Judged(own, self.labels, teacher, progress=done) for own, teacher in pairs]
 
 
-Look: TypeAlias = Seen | Judged
+@dataclass(frozen=True, slots=True)
+class Viewed:
+    """What an image network, and its teacher, made of pairs of views; side first, then pair.
+
+    Args:
+        logits: Detector scores of cells before the softmax, with a graph.
+        descriptors: Unit vectors of cells, with a graph.
+        points, matches, inside: What is known of the views; see `data.ViewBatch`.
+        teacher: The teacher's logits and descriptors, without a graph.
+        beside, progress: As those of `Seen`.
+    """
+
+    logits: Float[Tensor, "2 b n h w"]
+    descriptors: Float[Tensor, "2 b d h w"]
+    points: Float[Tensor, "2 b p 3"]
+    matches: Float[Tensor, "b m 5"]
+    inside: Bool[Tensor, "2 b h w"]
+    teacher: tuple[Float[Tensor, "2 b n h w"], Float[Tensor, "2 b e h w"]] | None = None
+    beside: Mapping[str, Float[Tensor, "2 b _"]] = field(default_factory=dict)
+    progress: float = 0.0
+
+    def chain(self, beside: Float[Tensor, "2 b _"]) -> list["Viewed"]:
+        """As that of `Seen`."""
+        sizes = self.logits.shape[2:], self.descriptors.shape[2:]
+        width, cells = sum(map(math.prod, sizes)), (sizes[0][1], sizes[0][2])
+        own = self.logits, self.descriptors
+        models = [own, *(maps_of(each, cells) for each in _models(beside, width))]
+        taught = [*((logits.detach(), maps.detach()) for logits, maps in models[1:]), self.teacher]
+        known = self.points, self.matches, self.inside
+        return [
+            Viewed(*model, *known, teacher, progress=self.progress)
+            for model, teacher in zip(models, taught, strict=True)
+        ]
+
+    def cells(self, maps: Float[Tensor, "2 b n h w"]) -> Float[Tensor, "m n"]:
+        """What maps say of the cells that show the scene, one row a cell."""
+        return maps.movedim(2, -1)[self.inside]
+
+
+Look: TypeAlias = Seen | Judged | Viewed
 
 
 @dataclass(frozen=True)
@@ -110,8 +151,8 @@ class Objective(ABC):
             raise RequestError(f"{self.name}: needs its companion to run beside the network")
         return seen.beside[self.name]
 
-    def taught(self, seen: Seen) -> tuple[Rows, Rows]:
-        """The teacher's anchors and positives.
+    def taught(self, seen: Look) -> Any:
+        """What the teacher made of the batch.
 
         Raises:
             RequestError: There is no teacher.
@@ -124,6 +165,14 @@ class Objective(ABC):
 def _models(beside: Float[Tensor, "s b _"], width: int) -> tuple[Float[Tensor, "s b w"], ...]:
     """The rows of each model, side by side in `beside`."""
     return beside.split(width, dim=2) if beside.shape[2] else ()
+
+
+def maps_of(
+    rows: Float[Tensor, "s b _"], cells: tuple[int, int]
+) -> tuple[Float[Tensor, "s b n h w"], Float[Tensor, "s b d h w"]]:
+    """Logits and descriptors of cells that `companions.in_rows` made rows of."""
+    maps = rows.unflatten(2, (-1, *cells))
+    return maps[:, :, :BINS], maps[:, :, BINS:]
 
 
 def similarities(a: Float[Tensor, "n d"], b: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:

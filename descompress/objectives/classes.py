@@ -1,4 +1,7 @@
-"""What classifiers learn: labels, and how their teacher divides its belief among the classes."""
+"""What classifiers learn: labels, and how their teacher divides its belief among the classes.
+
+The detector of an image network is a classifier of cells.
+"""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,7 +11,7 @@ from torch import Tensor
 
 from ..classification import cross_entropy, softened_kl
 from ..errors import RequestError
-from .base import Judged, Objective
+from .base import Judged, Objective, Viewed
 
 
 @dataclass(frozen=True)
@@ -34,14 +37,16 @@ class SoftLabels(Objective):
     temperature: float = 15.0
     name: ClassVar[str] = "soft_labels"
     needs_teacher: ClassVar[bool] = True
-    looks_at: ClassVar[Any] = Judged
+    looks_at: ClassVar[Any] = (Judged, Viewed)
 
     def __post_init__(self) -> None:
         if self.temperature <= 0:
             raise RequestError(f"soft_labels: temperature must be above 0, not {self.temperature}")
 
-    def __call__(self, seen: Judged) -> Float[Tensor, ""]:
-        """The mean over the images."""
-        if seen.teacher is None:
-            raise RequestError("soft_labels: needs a teacher, and there is none")
-        return softened_kl(seen.logits, seen.teacher, self.temperature)
+    def __call__(self, seen: Judged | Viewed) -> Float[Tensor, ""]:
+        """The mean over the images, or over the cells that show the scene."""
+        taught = self.taught(seen)
+        if isinstance(seen, Viewed):
+            rows = seen.cells(seen.logits), seen.cells(taught[0])
+            return softened_kl(*rows, self.temperature)
+        return softened_kl(seen.logits, taught, self.temperature)

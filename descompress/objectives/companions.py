@@ -10,7 +10,7 @@ the network that comes out.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+TRIED = 32  # pixels on a side of the patches that networks are tried with
 Outputs: TypeAlias = list[tuple[nn.Module, Tensor]]  # in the order of the calls
 
 
@@ -87,9 +88,9 @@ class Learner(nn.Module):
         return next((net for net in found if net is not None), self.net)
 
     def forward(self, patches: Float[Tensor, "n c h w"]) -> Float[Tensor, "n row"]:
-        """Descriptors, and what the companions append to them."""
+        """Descriptors (or maps, flattened), and what the companions append to them."""
         with outputs_of(module for each in self._all() for module in each.watched) as outputs:
-            rows = self.net(patches)
+            rows = in_rows(self.net(patches))
         passage = Passage(patches, rows.float(), outputs)
         pieces = [rows, *(companion(passage) for companion in self._all())]
         self.widths = [piece.shape[1] for piece in pieces]
@@ -116,6 +117,13 @@ class Learner(nn.Module):
         return list(self.companions.values())  # pyright: ignore[reportReturnType]
 
 
+def in_rows(made: Tensor | Sequence[Tensor]) -> Float[Tensor, "n row"]:
+    """What a network makes of each input, as one row: descriptors, logits, or maps one by one."""
+    if isinstance(made, Tensor):
+        return made
+    return torch.cat([maps.flatten(1).float() for maps in made], 1)
+
+
 @contextmanager
 def outputs_of(modules: Iterable[nn.Module]) -> Iterator[Outputs]:
     """What the modules write while the block runs them, in the order of their calls."""
@@ -135,9 +143,9 @@ def outputs_of(modules: Iterable[nn.Module]) -> Iterator[Outputs]:
 def tried(net: nn.Module, modules: Iterable[nn.Module] = ()) -> Passage:
     """What `net` makes of two random patches in eval mode; its mode stays."""
     training = net.training
-    patches = torch.rand(2, 1, 32, 32).to(next(net.parameters()))
+    patches = torch.rand(2, 1, TRIED, TRIED).to(next(net.parameters()))
     with outputs_of(modules) as outputs:
-        rows = net.eval()(patches)
+        rows = in_rows(net.eval()(patches))
     net.train(training)
     return Passage(patches, rows, outputs)
 

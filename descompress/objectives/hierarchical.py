@@ -8,11 +8,12 @@ levels of a detector (backbone, region, heads). Our reading, for patches:
 
 with x_l and t_l the maps of student and teacher at the sizes they have in common (see `maps`), and
 A_l a 1 x 1 convolution that is trained with the student and dropped after it. For networks of whole
-images the levels of the heads are `detector_divergence` and `descriptor_distance`.
+images the heads are two more levels: to the maps of the encoder come `detector_divergence` and
+`descriptor` times `descriptor_distance`.
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..errors import RequestError
-from .base import Objective, Seen
+from .base import Objective, Seen, Viewed
 from .companions import Passage
 from .maps import MapPairs
 
@@ -40,6 +41,7 @@ class Hierarchical(Objective):
     descriptor: float = 1.0
     name: ClassVar[str] = "hierarchical"
     needs_teacher: ClassVar[bool] = True
+    looks_at: ClassVar[Any] = (Seen, Viewed)
 
     def __post_init__(self) -> None:
         if self.levels < 1 or self.grid < 1 or self.descriptor < 0:
@@ -51,10 +53,15 @@ class Hierarchical(Objective):
         """The 1 x 1 convolutions from the student's channels to the teacher's."""
         return Adapters(self, net, teacher)
 
-    def __call__(self, seen: Seen) -> Float[Tensor, ""]:
-        """The sum over the levels, mean over the patches."""
-        student, teacher = torch.cat(seen.sides), torch.cat(self.taught(seen))
-        maps = self.beside(seen).sum(2).mean()
+    def __call__(self, seen: Seen | Viewed) -> Float[Tensor, ""]:
+        """The sum over the levels, mean over the patches or views."""
+        maps, taught = self.beside(seen).sum(2).mean(), self.taught(seen)
+        if isinstance(seen, Viewed):
+            logits = seen.logits.flatten(0, 1), taught[0].flatten(0, 1)
+            maps = maps + detector_divergence(*logits).mean()
+            student, teacher = seen.descriptors.flatten(0, 1), taught[1].flatten(0, 1)
+        else:
+            student, teacher = torch.cat(seen.sides), torch.cat(taught)
         if not self.descriptor:
             return maps
         if student.shape != teacher.shape:
@@ -62,6 +69,8 @@ class Hierarchical(Objective):
                 f"hierarchical: the student's descriptors have length {student.shape[1]}, the "
                 f"teacher's {teacher.shape[1]}; take descriptor=0, and similarity beside it"
             )
+        if isinstance(seen, Viewed):
+            return maps + self.descriptor * descriptor_distance(student, teacher).mean()
         return maps + self.descriptor * (student - teacher).square().sum(1).mean()
 
 

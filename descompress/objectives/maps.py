@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from ..errors import RequestError
 from ..methods import Layer
-from .companions import Companion, Outputs, Passage, outputs_of, tried
+from .companions import TRIED, Companion, Outputs, Passage, outputs_of, tried
 
 ACTIVATIONS = (nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Tanh)
 
@@ -56,7 +56,9 @@ class MapPairs(Companion):
             teacher(passage.patches)
         own = [seen for seen in passage.outputs if seen[0] in self.watched]
         ours, theirs = last_maps(own), last_maps(outputs)
-        return [(self._pooled(ours[size]), self._pooled(theirs[size])) for size in self.sizes]
+        height, width = passage.patches.shape[2:]
+        sizes = [(size[0] * height // TRIED, size[1] * width // TRIED) for size in self.sizes]
+        return [(self._pooled(ours[size]), self._pooled(theirs[size])) for size in sizes]
 
     def _pooled(self, maps: Maps) -> Maps:
         height, width = (min(side, self.grid) for side in maps.shape[2:])

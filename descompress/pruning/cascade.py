@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from ..errors import RequestError
 from ..objectives import Look
-from ..objectives.companions import Companion, Passage
+from ..objectives.companions import Companion, Passage, in_rows
 from ..slimming import Kept, layout_of, narrowed
 from .budgets import Budget, Chooser, Scores, protected_groups
 from .criteria import magnitude
@@ -104,7 +104,7 @@ class Cascade(Companion):
 
     def forward(self, passage: Passage) -> Float[Tensor, "n w"]:
         """The descriptors of the assistants, side by side."""
-        rows = [assistant(passage.patches) for assistant in self.assistants]
+        rows = [in_rows(assistant(passage.patches)) for assistant in self.assistants]
         return torch.cat(rows, dim=1) if rows else passage.rows.new_zeros(len(passage.rows), 0)
 
     def begin_(self, net: nn.Module, step: int, steps: int) -> None:

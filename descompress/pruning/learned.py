@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import RequestError
-from ..objectives import Judged, Look, Objective, Seen, Weighted
+from ..objectives import Judged, Look, Objective, Seen, Viewed, Weighted
 from ..objectives.companions import Companion
 from .budgets import Budget
 
@@ -25,7 +25,7 @@ class Learned(Objective):
 
     terms: Weighted
     budget: Budget
-    looks_at: ClassVar[Any] = (Seen, Judged)
+    looks_at: ClassVar[Any] = (Seen, Judged, Viewed)
 
     @property
     def needs_teacher(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]

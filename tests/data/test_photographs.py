@@ -76,7 +76,7 @@ def test_both_patches_of_a_pair_are_turned_alike():
 
 def test_points_are_kept_in_the_cache(folder, photographs, tmp_path, monkeypatch):
     read_photographs(folder, tmp_path, workers=1)
-    monkeypatch.setattr("descompress.data.photographs._find_points", None)
+    monkeypatch.setattr("descompress.data.points._found", None)
     for cached, found in zip(read_photographs(folder, tmp_path), photographs, strict=True):
         assert cached.name == found.name
         np.testing.assert_array_equal(cached.points, found.points)

@@ -3,9 +3,12 @@ import math
 import pytest
 import torch
 from torch.nn.functional import normalize
+from views import viewed
 
+from descompress.classification import softened_kl
 from descompress.errors import RequestError
 from descompress.objectives import Judged, Seen, Weighted
+from descompress.objectives.classes import SoftLabels
 
 LOGITS = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]])  # probabilities 1/4, 3/4 and 1/2, 1/2
 LABELS = torch.tensor([1, 0])
@@ -32,9 +35,9 @@ def test_soft_labels_are_the_teachers_at_a_temperature():
 
 def test_objectives_of_another_kind_of_network_are_refused():
     rows = normalize(torch.rand(3, 4), dim=1)
-    with pytest.raises(RequestError, match="cross_entropy: an objective of classifiers, and this"):
+    with pytest.raises(RequestError, match="cross_entropy: an objective of classifiers, not of"):
         Weighted.read({"cross_entropy": {}})(Seen(rows, rows))
-    with pytest.raises(RequestError, match="triplet: an objective of descriptors, and this is non"):
+    with pytest.raises(RequestError, match="of descriptors of patches, not of classifiers"):
         Weighted.read({"triplet": {}})(Judged(LOGITS, LABELS))
 
 
@@ -53,3 +56,11 @@ def test_models_in_a_chain_are_taught_by_the_next():
         [[1.0, 1.0], [1.0, 1.0]],
     ]
     assert not any(model.teacher.requires_grad for model in chain)
+
+
+def test_a_cell_is_an_image_to_the_soft_labels_of_a_detector():
+    logits, taught = torch.randn(2, 2, 1, 65, 2, 3).unbind()
+    told = taught, torch.zeros(2, 1, 4, 2, 3)
+    found = SoftLabels(temperature=2.0)(viewed(logits=logits, teacher=told))
+    rows = [maps.movedim(2, -1).reshape(-1, 65) for maps in (logits, taught)]
+    torch.testing.assert_close(found, softened_kl(*rows, 2.0))

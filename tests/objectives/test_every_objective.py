@@ -6,14 +6,16 @@ from torch.nn.functional import normalize
 from unit_vectors import batch, scattered, turned
 
 from descompress.errors import RequestError
-from descompress.objectives import OBJECTIVES, Seen
+from descompress.objectives import OBJECTIVES, Seen, Viewed
 
 TAUGHT = {"similarity", "imitation", "desdis", "itrd", "bkd"}
 BESIDE = {"srm": True, "hierarchical": True, "pcl": False, "sequence": True}  # needs a teacher?
 IN_ONE_SPACE = {"imitation", "itrd"}  # where the teacher's dimensions mean something
 EXACT = {"similarity", "imitation", "desdis"}  # nothing left to learn from an equal teacher
 
-OF_DESCRIPTORS = [name for name, kind in OBJECTIVES.items() if kind.looks_at is Seen]
+OF_DESCRIPTORS = [
+    name for name, kind in OBJECTIVES.items() if kind.looks_at in (Seen, (Seen, Viewed))
+]
 each = pytest.mark.parametrize("name", [name for name in OF_DESCRIPTORS if name not in BESIDE])
 
 

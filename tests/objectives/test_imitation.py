@@ -1,7 +1,9 @@
 import math
 
 import pytest
+import torch
 from unit_vectors import at, scattered, turned
+from views import viewed
 
 from descompress.errors import RequestError
 from descompress.objectives import Seen
@@ -33,3 +35,16 @@ def test_descriptors_of_other_lengths_are_refused():
     teacher = scattered(0, 7, 8), scattered(1, 7, 8)
     with pytest.raises(RequestError, match=r"imitation: .* have length 5, the teacher's 8; take"):
         Imitation()(Seen(scattered(0), scattered(1), teacher))
+
+
+def test_of_views_the_cells_of_the_scene_count():
+    own, taught = torch.zeros(2, 1, 4, 2, 3), torch.zeros(2, 1, 4, 2, 3)
+    own[:, :, 0], taught[:, :, 0] = 1, 1
+    taught[0, 0, :, 0, 0] = torch.tensor([0.0, 1, 0, 0])  # at a right angle: |s - t|^2 = 2
+    told = torch.zeros(2, 1, 65, 2, 3), taught
+    assert Imitation()(viewed(descriptors=own, teacher=told)).item() == pytest.approx(2 / 12)
+    inside = torch.ones(2, 1, 2, 3, dtype=torch.bool)
+    inside[0, 0, 0, 0] = False
+    assert Imitation()(viewed(descriptors=own, teacher=told, inside=inside)).item() == 0
+    with pytest.raises(RequestError, match="needs a teacher"):
+        Imitation()(viewed(descriptors=own))

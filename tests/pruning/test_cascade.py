@@ -1,3 +1,4 @@
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,9 @@ from noise import batches
 from torch import Tensor, nn
 
 from descompress import build, cost
+from descompress.data import ViewBatch
 from descompress.errors import FileError, RequestError
-from descompress.objectives import Seen, Weighted
+from descompress.objectives import Seen, Viewed, Weighted
 from descompress.plans import Plan
 from descompress.pruning.budgets import Budget
 from descompress.pruning.cascade import RATE, Cascade, Cascaded
@@ -164,3 +166,31 @@ def test_what_does_not_go_together_is_refused():
         pruning(-1)
     with pytest.raises(RequestError, match="out of reach; the least that can be is"):
         pruning(1, macs=0.001)
+
+
+def test_image_networks_are_pruned_too():
+    torch.manual_seed(0)
+    widths = [4, 4, 6, 6, 8, 8, 8, 8, 8, 8]
+    net = build(Spec("superpoint", {"widths": widths, "dim": 8, "batch_norm": True}))
+    terms = Weighted.read({"detection": {}, "correspondence": {}, "imitation": {}})
+    objective = Cascaded(terms, Budget("macs", 0.4, share=True), 2)
+    plan = Plan(steps=2, lr=1e-3, warmup=0, bf16=False)
+    training = Training(net, Weighted({"cascade": (1.0, objective)}), plan, deepcopy(net))
+    known = torch.rand(2, 3, 5, 3), torch.rand(3, 4, 5), torch.ones(2, 3, 2, 3, dtype=torch.bool)
+    batch = ViewBatch(torch.rand(2, 3, 1, 16, 24), *known)
+    assert len(list(training.run([batch, batch]))) == 2
+    small, shape = training.result, (1, 16, 24)
+    assert small(torch.rand(1, *shape)).descriptors.shape == (1, 8, 2, 3)
+    assert cost(small, input_shape=shape).macs <= 0.4 * cost(net, input_shape=shape).macs
+
+
+def test_of_views_each_model_is_taught_by_the_next():
+    maps = [(torch.randn(2, 1, 65, 2, 3), torch.randn(2, 1, 4, 2, 3)) for _ in range(3)]
+    rows = [torch.cat([part.flatten(2) for part in own], 2) for own in maps]
+    known = torch.zeros(2, 1, 1, 3), torch.zeros(1, 1, 5), torch.ones(2, 1, 2, 3, dtype=torch.bool)
+    chain = Viewed(*maps[0], *known, maps[2]).chain(rows[1])
+    assert len(chain) == 2
+    torch.testing.assert_close(chain[1].logits, maps[1][0])
+    assert chain[0].teacher is not None
+    torch.testing.assert_close(chain[0].teacher[1], maps[1][1])
+    assert chain[1].teacher is maps[2]

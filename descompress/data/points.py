@@ -1,0 +1,84 @@
+"""Points found on photographs, once: they are kept in a cache."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import h5py
+import numpy as np
+from jaxtyping import Float
+
+from hpatches_eval.errors import DataError
+from hpatches_eval.files import replacing
+
+
+def points_of(
+    folder: Path,
+    paths: list[Path],
+    find: Callable[[Path], Float[np.ndarray, "n k"]],
+    version: str,
+    *,
+    cache: str | Path | None,
+    workers: int,
+) -> Iterator[Float[np.ndarray, "n k"]]:
+    """What `find` makes of each of the photographs below `folder`, in order.
+
+    Args:
+        version: Of the way points are found: others are not taken from the cache.
+        cache: A folder to keep them in, once all have been found.
+        workers: Processes that find them; with 0 this one does.
+
+    Raises:
+        DataError: The cache is damaged.
+    """
+    if cache is None:
+        yield from _found(paths, find, workers)
+        return
+    kind = version.split()[0]
+    kept = Path(cache) / f"{kind}-{_digest(folder, paths, version)}.h5"
+    if kept.is_file():
+        yield from _read(kept, len(paths))
+        return
+    rows = []
+    for points in _found(paths, find, workers):
+        rows.append(points)
+        yield points
+    _write(kept, rows)
+
+
+def _found(
+    paths: list[Path], find: Callable[[Path], np.ndarray], workers: int
+) -> Iterator[Float[np.ndarray, "n k"]]:
+    if not workers:
+        yield from map(find, paths)
+        return
+    cv2.setNumThreads(1)  # OpenCV's threads do not survive the fork of a worker
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(find, paths, chunksize=4)
+
+
+def _digest(folder: Path, paths: list[Path], version: str) -> str:
+    digest = hashlib.sha256(version.encode())
+    for path in paths:
+        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _read(path: Path, count: int) -> Iterator[Float[np.ndarray, "n k"]]:
+    try:
+        with h5py.File(path) as file:
+            points, ends = np.asarray(file["points"]), np.asarray(file["ends"])
+    except (OSError, KeyError) as error:
+        raise DataError(f"{path}: not a cache of points; delete it ({error})") from None
+    if len(ends) != count or (count and ends[-1] != len(points)):
+        raise DataError(f"{path}: the cache does not fit the photographs; delete it")
+    yield from np.split(points, ends[:-1])
+
+
+def _write(path: Path, rows: list[np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as new, h5py.File(new, "w") as file:
+        file["points"] = np.concatenate(rows)
+        file["ends"] = np.cumsum([len(points) for points in rows])

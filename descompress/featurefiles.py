@@ -1,0 +1,173 @@
+"""Features of many images in one HDF5 file, in the layout of hloc.
+
+A group for each image, by its name, holds `keypoints` (n, 2), x and y in pixels of the whole
+image, the centre of the first one (0, 0); `descriptors` (d, n); `scores` (n,); and `image_size`
+(width, height). The attribute `uncertainty` of the keypoints is a pixel of what was searched, in
+pixels of the whole image. The attribute `descompress` of the file says how the features were made.
+
+Source: https://github.com/cvg/Hierarchical-Localization, extract_features.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from jaxtyping import UInt8
+
+from hpatches_eval.features import Features, Finder
+from hpatches_eval.files import refuse_existing, replacing
+from hpatches_eval.geometry import fitted, resized
+
+from .errors import FileError, RequestError
+from .images import read_image
+from .interrupts import interrupts_held
+from .journal import JournalledFile
+from .locks import locked
+
+SETTINGS = "descompress"  # attribute of the file
+DTYPES = ("float16", "float32")
+
+
+@dataclass(frozen=True)
+class Described:
+    """The features of an image.
+
+    Args:
+        size: Width and height of the image.
+        uncertainty: See the head of this module.
+    """
+
+    features: Features
+    size: tuple[int, int]
+    uncertainty: float = 1.0
+
+
+def described(image: UInt8[np.ndarray, "h w"], find: Finder, longest: int) -> Described:
+    """The features of an image, found in a smaller copy if it is larger than `longest`.
+
+    Args:
+        longest: Pixels of the long side that are searched.
+    """
+    whole = image.shape[0], image.shape[1]
+    shape = fitted(whole, min(longest, max(whole)))
+    found = find(resized(image, shape))
+    scale = np.array([whole[1] / shape[1], whole[0] / shape[0]])
+    keypoints = ((found.keypoints + 0.5) * scale - 0.5).astype(np.float32)
+    features = replace(found, keypoints=keypoints)
+    return Described(features, whole[::-1], float(scale.mean()))
+
+
+class FeatureFile:
+    """A file that images are added to, one after the other; see `feature_file`."""
+
+    def __init__(self, pages: JournalledFile, file: h5py.File, dtype: str) -> None:
+        self._pages, self._file, self._dtype = pages, file, dtype
+
+    def __contains__(self, name: str) -> bool:
+        return f"{name}/image_size" in self._file
+
+    def add(self, name: str, described: Described) -> None:
+        """Write the features of an image; on the disk they are there as a whole or not at all.
+
+        Keypoints are kept in float32: half precision would move those far from the corner of a
+        large image by more than a pixel.
+
+        Raises:
+            FileError: The disk is full, or cannot be written.
+        """
+        features = described.features
+        try:
+            with interrupts_held():
+                group = self._file.create_group(name)
+                group["keypoints"] = features.keypoints.astype(np.float32)
+                group["keypoints"].attrs["uncertainty"] = described.uncertainty
+                group["descriptors"] = features.descriptors.T.astype(self._dtype)
+                group["scores"] = features.scores.astype(self._dtype)
+                group["image_size"] = np.array(described.size, np.int64)
+                self._file.flush()
+                self._pages.commit()
+        except OSError as error:
+            reason = error.strerror or " ".join(str(error).split())
+            raise FileError(f"{name}: its features cannot be written ({reason})") from error
+
+
+def add_images(
+    file: FeatureFile, images: Mapping[str, Path], find: Finder, longest: int
+) -> Iterator[FileError | None]:
+    """Describe the images that the file does not have yet, one at a time.
+
+    Yields what is wrong with each image that cannot be read, and None for each other.
+    """
+    for name, path in images.items():
+        if name in file:
+            yield None
+            continue
+        try:
+            image = read_image(path)
+        except FileError as error:
+            yield error
+            continue
+        file.add(name, described(image, find, longest))
+        yield None
+
+
+@contextmanager
+def feature_file(
+    path: Path, settings: Mapping[str, Any], *, dtype: str = "float16", force: bool = False
+) -> Iterator[FeatureFile]:
+    """Open a file of features to add images to, or start it.
+
+    Args:
+        settings: How the features are made, plain numbers and words; those of an existing file
+            must be the same.
+        dtype: Of descriptors and scores, one of `DTYPES`.
+        force: Start afresh.
+
+    Raises:
+        RequestError: The file was made with other settings.
+        FileError: It is another kind of file, or another process is writing it.
+        OutputError: It cannot be written.
+    """
+    said = json.dumps({**settings, "dtype": dtype}, sort_keys=True)
+    with locked(path, wait=False):
+        if force or not path.exists():
+            _start(path, said, force=force)
+        try:
+            pages = JournalledFile(path)
+        except OSError as error:
+            raise FileError(f"{path}: cannot be written ({error.strerror})") from error
+        with pages, _opened(pages, path) as file:
+            _compare(file.attrs.get(SETTINGS), said, path)
+            yield FeatureFile(pages, file, dtype)
+
+
+def _start(path: Path, said: str, *, force: bool) -> None:
+    refuse_existing(path, force=force)
+    path.with_name(f"{path.name}.journal").unlink(missing_ok=True)
+    with replacing(path, force=force) as new, h5py.File(new, "w") as file:
+        file.attrs[SETTINGS] = said
+
+
+def _opened(pages: JournalledFile, path: Path) -> h5py.File:
+    try:
+        return h5py.File(pages, "r+")
+    except (OSError, ValueError) as error:
+        raise FileError(f"{path}: not an HDF5 file, or a damaged one") from error
+
+
+def _compare(found: Any, said: str, path: Path) -> None:
+    try:
+        before, now = json.loads(found or ""), json.loads(said)
+    except (TypeError, ValueError):
+        raise FileError(f"{path}: not written by describe; --force replaces it") from None
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key):
+            raise RequestError(
+                f"{path}: made with {key} {before.get(key)}, not {now.get(key)}; take another "
+                "file, or --force to start this one afresh"
+            )

@@ -1,0 +1,216 @@
+"""From dense maps to keypoints and their descriptors: pure functions, the same on every runtime.
+
+Pixels are (x, y) and the centre of the first one is (0, 0). Cell (i, j) of a map covers the pixels
+x from 8 j to 8 j + 7 and y from 8 i to 8 i + 7, so that its centre is (8 j + 3.5, 8 i + 3.5).
+Everything is computed in float32, whatever the precision of the network.
+
+Source: D. DeTone, T. Malisiewicz, A. Rabinovich, "SuperPoint", CVPR workshops 2018.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from .errors import InputError, RequestError
+from .nets.base import unit_rows
+from .nets.superpoint import BINS, CELL
+
+EXACT = 2**24  # whole numbers below are exact in float32
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which pixels of a score map become keypoints.
+
+    Args:
+        radius: No two keypoints are this close in both x and y, in pixels.
+        border: Pixels along the edges of the image that are left out.
+        threshold: Scores must be above it.
+        most: Keep at most so many of an image, the strongest.
+        subpixel: Whether to place keypoints between pixels, at most half a pixel away.
+
+    Raises:
+        RequestError: A negative number, or not one keypoint asked for.
+    """
+
+    radius: int = 4
+    border: int = 4
+    threshold: float = 0.005
+    most: int = 1000
+    subpixel: bool = True
+
+    def __post_init__(self) -> None:
+        for name, least in (("radius", 0), ("border", 0), ("threshold", 0), ("most", 1)):
+            if not getattr(self, name) >= least:
+                raise RequestError(f"{name} must be {least} or more, not {getattr(self, name)}")
+
+
+class Keypoints(NamedTuple):
+    """Of one image, strongest first; equally strong ones in the order of reading.
+
+    xy: In pixels.
+    """
+
+    xy: Float[Tensor, "n 2"]
+    scores: Float[Tensor, " n"]
+
+
+def padded(images: Tensor) -> Tensor:
+    """Images with their last row and column repeated until both sides are multiples of 8.
+
+    Pixels keep their coordinates; give `keypoints` the size there was before.
+
+    Raises:
+        InputError: Not (b, c, h, w), or without pixels.
+    """
+    if images.ndim != 4 or not images.shape[-1] * images.shape[-2]:
+        raise InputError(f"images must be (b, c, h, w), not {tuple(images.shape)}")
+    down, right = (-side % CELL for side in images.shape[-2:])
+    return F.pad(images, (0, right, 0, down), mode="replicate") if down or right else images
+
+
+def scores(logits: Tensor) -> Float[Tensor, "b h8 w8"]:
+    """The probability, by SuperPoint, that a pixel is a keypoint.
+
+    Args:
+        logits: (b, 65, h, w); bin 8 y + x is pixel (x, y) of the cell, the last is "no keypoint".
+
+    Raises:
+        InputError: Another shape.
+    """
+    if logits.ndim != 4 or logits.shape[1] != BINS:
+        raise InputError(f"logits must be (b, {BINS}, h, w), not {tuple(logits.shape)}")
+    places = logits.float().softmax(1)[:, :-1]
+    return F.pixel_shuffle(places, CELL)[:, 0]
+
+
+def nms(scores: Float[Tensor, "b h w"], radius: int) -> Float[Tensor, "b h w"]:
+    """Scores of the pixels that no stronger kept pixel is near; all others become 0.
+
+    Strongest first, each pixel that is kept rules out the others of the (2 radius + 1)-wide square
+    around it, and of equals the first in the order of reading wins. This is what the published
+    greedy loop does; the max-pooling one, which stops after two rounds, is repeated here until
+    nothing changes. Scores that are not positive are never kept.
+    """
+    kept, free = torch.zeros_like(scores, dtype=torch.bool), scores > 0
+    while free.any():
+        peaks = _peaks(torch.where(free, scores, 0), radius)
+        kept |= peaks
+        free &= _highest(peaks.to(scores.dtype), radius) == 0
+    return torch.where(kept, scores, 0)
+
+
+def keypoints(
+    scores: Tensor, selection: Selection | None = None, size: tuple[int, int] | None = None
+) -> list[Keypoints]:
+    """The keypoints of each score map, as if it had been the only one.
+
+    Args:
+        scores: (b, h, w), see `scores`.
+        selection: `Selection()` if not given.
+        size: Height and width of the images without padding; no keypoint lies outside.
+
+    Raises:
+        InputError: Another shape, or a larger size.
+    """
+    selection = selection or Selection()
+    height, width = size or tuple(scores.shape[-2:])
+    if scores.ndim != 3 or height > scores.shape[1] or width > scores.shape[2]:
+        where = f"with images of {height} x {width}"
+        raise InputError(f"scores must be (b, h, w), not {tuple(scores.shape)} {where}")
+    maps = scores[:, :height, :width].float()
+    thinned = nms(torch.where(maps > selection.threshold, maps, 0), selection.radius)
+    inner = torch.zeros_like(thinned)
+    edge = slice(selection.border, -selection.border or None)
+    inner[:, edge, edge] = thinned[:, edge, edge]
+    return [_strongest(*pair, selection) for pair in zip(inner, maps, strict=True)]
+
+
+def descriptors_at(
+    descriptors: Tensor, points: Sequence[Tensor], cell: int = CELL
+) -> list[Float[Tensor, "n d"]]:
+    """Unit descriptors of the keypoints of each image, interpolated between cell centres.
+
+    Outside of the centres of the outermost cells these cells' descriptors are kept. Published code
+    stretches the grid instead, so that the last cell lies at the last pixel: up to half a cell
+    from here.
+
+    Args:
+        descriptors: (b, d, h, w).
+        points: (n, 2) of each image, (x, y) in pixels.
+        cell: Pixels on a side of a cell.
+
+    Raises:
+        InputError: Another shape, or not as many sets of points as maps.
+    """
+    if descriptors.ndim != 4 or len(points) != len(descriptors):
+        shape = tuple(descriptors.shape)
+        raise InputError(f"descriptors must be (b, d, h, w), not {shape} for {len(points)} images")
+    pairs = zip(descriptors.float(), points, strict=True)
+    return [unit_rows(_interpolated(*pair, cell)) for pair in pairs]
+
+
+def _peaks(scores: Float[Tensor, "b h w"], radius: int) -> Bool[Tensor, "b h w"]:
+    """Positive pixels that are highest in their square, the first of equals."""
+    pixels = scores[0].numel()
+    exact = torch.float32 if pixels < EXACT else torch.float64
+    order = torch.arange(pixels, 0, -1, dtype=exact, device=scores.device).view(scores.shape[1:])
+    highest = (scores == _highest(scores, radius)) & (scores > 0)
+    order = torch.where(highest, order, 0)
+    return highest & (order == _highest(order, radius))
+
+
+def _highest(maps: Float[Tensor, "b h w"], radius: int) -> Float[Tensor, "b h w"]:
+    """The maximum over the square around each pixel."""
+    side = 2 * radius + 1
+    rows = F.max_pool2d(maps[:, None], (1, side), 1, (0, radius))
+    return F.max_pool2d(rows, (side, 1), 1, (radius, 0))[:, 0]
+
+
+def _strongest(
+    thinned: Float[Tensor, "h w"], scores: Float[Tensor, "h w"], selection: Selection
+) -> Keypoints:
+    places = thinned.flatten().nonzero()[:, 0]
+    found = thinned.flatten()[places]
+    order = found.argsort(descending=True, stable=True)[: selection.most]
+    places, width = places[order], thinned.shape[1]
+    yx = torch.stack([places // width, places % width], 1)
+    xy = yx.flip(1).float()
+    if selection.subpixel:
+        limit = torch.tensor(thinned.shape[::-1], device=xy.device) - 1
+        xy = (xy + _offsets(scores, yx)).clamp(min=torch.zeros_like(limit), max=limit)
+    return Keypoints(xy, found[order])
+
+
+def _offsets(scores: Float[Tensor, "h w"], yx: Int[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
+    """From pixels (y, x) to the tops (x, y) of the parabolas through them and their neighbours."""
+    around = F.pad(scores[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
+    y, x = (yx + 1).unbind(1)
+    at = around[y, x]
+    steps = ((around[y, x - 1], around[y, x + 1]), (around[y - 1, x], around[y + 1, x]))
+    return torch.stack([_top(before, at, after) for before, after in steps], 1)
+
+
+def _top(
+    before: Float[Tensor, " n"], at: Float[Tensor, " n"], after: Float[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """Of the parabola through three values a step apart, within half a step; 0 without a top."""
+    curve = before - 2 * at + after
+    top = (before - after) / (2 * torch.where(curve < 0, curve, -torch.inf))
+    return top.clamp(-0.5, 0.5)
+
+
+def _interpolated(
+    grid: Float[Tensor, "d h w"], xy: Float[Tensor, "n 2"], cell: int
+) -> Float[Tensor, "n d"]:
+    size = torch.tensor(grid.shape[:0:-1], device=xy.device) * cell
+    places = (xy.float() + 0.5) / size * 2 - 1  # -1 and 1 are the outer edges of the cells
+    sampled = F.grid_sample(
+        grid[None], places[None, None], padding_mode="border", align_corners=False
+    )
+    return sampled[0, :, 0].T

@@ -1,0 +1,220 @@
+"""Dense maps of a network, a score for each pixel and descriptors, turned into features.
+
+Everything is NumPy on one image. Maps of any resolution cover the whole image: a pixel p of the
+image is at (p + .5) s - .5 in a map that is s times as large.
+"""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from .errors import DataError, RequestError
+from .features import Features
+from .geometry import Shape, resized, scaling, warp
+
+_STEP = 8  # networks with a free input size want multiples of this
+
+
+@dataclass(frozen=True, slots=True)
+class Picking:
+    """Which pixels of a score map become keypoints.
+
+    Args:
+        keypoints: At most this many, the strongest.
+        radius: Of the non-maximum suppression: no two keypoints are nearer than or at this many
+            pixels in both x and y. 0 suppresses nothing.
+        border: Pixels along the edges that are left out.
+        threshold: Scores must be above it.
+        refine: Move each keypoint to the top of the parabolas through its neighbours.
+
+    Raises:
+        RequestError: A number is out of its range.
+    """
+
+    keypoints: int = 1000
+    radius: int = 4
+    border: int = 4
+    threshold: float = 0.0
+    refine: bool = False
+
+    def __post_init__(self) -> None:
+        if self.keypoints < 1 or self.radius < 0 or self.border < 0:
+            raise RequestError(
+                f"{self.keypoints} keypoints, radius {self.radius}, border {self.border}: at least "
+                "1 keypoint, and 0 pixels"
+            )
+
+
+def pick(
+    scores: Float[np.ndarray, "h w"], picking: Picking
+) -> tuple[Float[np.ndarray, "n 2"], Float[np.ndarray, " n"]]:
+    """Keypoints (x, y) of a score map and their scores, strongest first; ties in raster order."""
+    peaks = local_maxima(scores, picking.radius, picking.threshold)
+    edge = picking.border
+    inner = np.zeros_like(peaks)
+    inner[edge : scores.shape[0] - edge, edge : scores.shape[1] - edge] = True
+    y, x = np.nonzero(peaks & inner)
+    kept = np.argsort(-scores[y, x], kind="stable")[: picking.keypoints]
+    y, x = y[kept], x[kept]
+    points = np.column_stack([x, y]).astype(np.float64)
+    if picking.refine:
+        points += _offsets(scores.astype(np.float64), x, y)
+    return points, scores[y, x]
+
+
+def local_maxima(
+    scores: Float[np.ndarray, "h w"], radius: int, threshold: float = 0.0
+) -> np.ndarray:
+    """Greedy non-maximum suppression: which pixels are kept, a boolean map.
+
+    The highest score above the threshold is kept and the square of side 2 radius + 1 around it
+    suppressed, and so on with what is left; of equal scores the first in raster order goes first.
+    All pixels that are highest in their own square are taken at once, which comes to the same.
+
+    Source: D. DeTone et al., "SuperPoint", CVPRW 2018, its demonstration's `nms_fast`.
+    """
+    alive = scores > threshold
+    if not radius:
+        return alive
+    order = np.argsort(-scores, axis=None, kind="stable")
+    rank = np.empty(scores.size)
+    rank[order] = np.arange(scores.size, 0, -1)
+    rank = np.where(alive, rank.reshape(scores.shape), 0)
+    square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    kept = np.zeros_like(alive)
+    while rank.any():
+        peaks = (rank > 0) & (rank == cv2.dilate(rank, square))
+        kept |= peaks
+        rank[cv2.dilate(peaks.astype(np.uint8), square) > 0] = 0
+    return kept
+
+
+def _offsets(
+    scores: Float[np.ndarray, "h w"], x: Int[np.ndarray, " n"], y: Int[np.ndarray, " n"]
+) -> Float[np.ndarray, "n 2"]:
+    """From each pixel to the top of the parabola through it and its neighbours, by axis.
+
+    At most half a pixel; 0 along an axis where the pixel is no maximum or lies at the edge.
+    """
+    out = np.zeros((len(x), 2))
+    padded = np.pad(scores, 1, constant_values=np.nan)
+    for axis, (dx, dy) in enumerate(((1, 0), (0, 1))):
+        before, at, after = (padded[y + 1 + k * dy, x + 1 + k * dx] for k in (-1, 0, 1))
+        curve = before - 2 * at + after
+        top = (at >= before) & (at >= after) & (curve < 0)  # false beside the edge, where nan is
+        out[top, axis] = (before - after)[top] / (2 * curve[top])
+    return out
+
+
+def sample(
+    descriptors: Float[np.ndarray, "d hd wd"], points: Float[np.ndarray, "n 2"], shape: Shape
+) -> Float[np.ndarray, "n d"]:
+    """Descriptors at points of an image, bilinear between the pixels of the map, of length 1.
+
+    Beyond the centres of the outermost pixels the map goes on as it ends.
+
+    Args:
+        shape: Height and width of the image the points are of.
+    """
+    height, width = descriptors.shape[1:]
+    at = np.clip(warp(scaling(shape, (height, width)), points), 0, [width - 1, height - 1])
+    low = np.minimum(at.astype(np.int64), [max(width - 2, 0), max(height - 2, 0)])
+    (x, y), (fx, fy) = low.T, (at - low).T.astype(np.float32)
+    right, below = np.minimum(x + 1, width - 1), np.minimum(y + 1, height - 1)
+    top = descriptors[:, y, x] * (1 - fx) + descriptors[:, y, right] * fx
+    bottom = descriptors[:, below, x] * (1 - fx) + descriptors[:, below, right] * fx
+    rows = np.ascontiguousarray((top * (1 - fy) + bottom * fy).T, dtype=np.float32)
+    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+
+
+class OnnxFinder:
+    """Features of an ONNX file that gives a score map and a dense descriptor map.
+
+    The input is one image, 1 x (1 or 3) x h x w, grey values in [0, 1] (repeated for 3 channels).
+    A file of fixed size gets the image resized to it, proportions or not, and keypoints are
+    brought back by (p + .5) s - .5; otherwise the image is resized to the next multiples of 8.
+    Of the two outputs, that with one channel is the score, (1, 1, h, w) or (1, h, w), in the
+    resolution of the input; the other, (1, d, h2, w2), holds the descriptors. The network's own
+    time counts as detection.
+
+    Raises:
+        RequestError: onnxruntime is not installed.
+        DataError: The file is no ONNX model, or has other inputs or outputs.
+    """
+
+    def __init__(self, path: str | Path, picking: Picking | None = None, threads: int = 0) -> None:
+        self.path = Path(path)
+        self.picking = picking or Picking()
+        self.session = _session(self.path, threads)
+        inputs = self.session.get_inputs()
+        shape = inputs[0].shape
+        if len(inputs) != 1 or len(shape) != 4 or shape[1] not in (1, 3):
+            found = ", ".join(f"{i.name} {i.shape}" for i in inputs)
+            raise DataError(f"{self.path}: needs one input, 1 x (1 or 3) x h x w, has {found}")
+        self.name, self.channels = inputs[0].name, shape[1]
+        self.size = tuple(n if isinstance(n, int) else None for n in shape[2:])
+
+    def __call__(self, image: UInt8[np.ndarray, "h w"]) -> Features:
+        begin = time.perf_counter()
+        before = (image.shape[0], image.shape[1])
+        scores, descriptors = self._maps(image)
+        inner = (scores.shape[0], scores.shape[1])
+        points, strengths = pick(scores, self.picking)
+        between = time.perf_counter()
+        rows = sample(descriptors, points, inner)
+        points = warp(scaling(inner, before), points)
+        return Features(
+            points.astype(np.float32),
+            rows,
+            strengths.astype(np.float32),
+            {"detection": between - begin, "description": time.perf_counter() - between},
+        )
+
+    def _maps(
+        self, image: UInt8[np.ndarray, "_ _"]
+    ) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "d h2 w2"]]:
+        height, width = (
+            side or -(-old // _STEP) * _STEP
+            for side, old in zip(self.size, image.shape, strict=True)
+        )
+        small = resized(image, (height, width)).astype(np.float32) / 255
+        batch = np.repeat(small[None, None], self.channels, axis=1)
+        try:
+            outputs = self.session.run(None, {self.name: batch})
+        except Exception as error:  # onnxruntime has no common class of errors
+            raise DataError(f"{self.path}: {str(error).splitlines()[0]}") from error
+        return _sorted_out(self.path, [np.asarray(o) for o in outputs], (height, width))
+
+
+def _sorted_out(
+    path: Path, outputs: list[np.ndarray], shape: Shape
+) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "d h2 w2"]]:
+    scores = [o for o in outputs if o.shape in ((1, 1, *shape), (1, *shape))]
+    maps = [o for o in outputs if o.ndim == 4 and o.shape[0] == 1 and o.shape[1] > 1]
+    if len(outputs) != 2 or len(scores) != 1 or len(maps) != 1:
+        found = ", ".join(str(o.shape) for o in outputs)
+        raise DataError(f"{path}: needs a score map {shape} and a descriptor map, gives {found}")
+    return scores[0].reshape(shape), maps[0][0]
+
+
+def _session(path: Path, threads: int) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise RequestError(
+            "ONNX files need onnxruntime, which is not installed: pip install onnxruntime"
+        ) from error
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 4
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise DataError(f"{path}: not an ONNX model ({str(error).splitlines()[0]})") from error
