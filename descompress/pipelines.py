@@ -149,14 +149,14 @@ class Pipeline:
             return None
         terms, budget, first = self.recipe.objectives, self._budget(), asked.prune_first
         if asked.criterion == CASCADE:
-            objective = Cascaded(terms, budget, asked.assistants, first)
+            objective = Cascaded(terms, budget, asked.assistants, first, asked.hints)
         else:
             objective = Structured(terms, budget, first)
-        together = replace(
-            self.recipe,
-            objectives=Weighted({asked.criterion: (1.0, objective)}),
-            plan=replace(self.recipe.plan, steps=asked.steps, ema=0.0),  # an average has no masks
+        plan = replace(  # an average has no masks; the rate falls when channels stay
+            self.recipe.plan, steps=asked.steps, schedule="constant", ema=0.0
         )
+        terms = Weighted({asked.criterion: (1.0, objective)})
+        together = replace(self.recipe, objectives=terms, plan=plan)
         return self.run(self.student, self._prepared(together))
 
     def together(self, run: Run) -> Iterator[Row]:

@@ -1,10 +1,19 @@
 """How long and how fast a network learns."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from . import processes
 from .errors import RequestError
+
+SCHEDULES: dict[
+    str, Callable[[float], float]
+] = {  # from the share that is done to that of the rate
+    "linear": lambda done: 1 - done,
+    "cosine": lambda done: (1 + math.cos(math.pi * done)) / 2,
+    "constant": lambda done: 1.0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,8 +23,8 @@ class Plan:
     Args:
         steps: Changes of the weights in all.
         lr: The highest learning rate, reached after `warmup` steps and then lowered to 0.
-        schedule: How it is lowered: "linear", along a straight line, as HardNet's was, or
-            "cosine", along half a cosine.
+        schedule: How it is lowered: "linear", along a straight line, as HardNet's was, "cosine",
+            along half a cosine, or "constant": not at all.
         weight_decay: AdamW's, decoupled from the gradient.
         ema: Decay of the moving average of the weights that is validated and kept, 0 for none.
         parts: Batches of the source whose pairs are told apart in one step.
@@ -34,8 +43,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.steps < 1 or not 0 <= self.lr < math.inf or self.warmup < 0:
             raise RequestError(f"{self}: steps >= 1, lr >= 0 and warmup >= 0 are needed")
-        if self.schedule not in ("linear", "cosine"):
-            raise RequestError(f"schedule {self.schedule!r}: linear or cosine")
+        if self.schedule not in SCHEDULES:
+            raise RequestError(f"schedule {self.schedule!r}: there are {', '.join(SCHEDULES)}")
         if not 0 <= self.ema < 1 or not 0 <= self.weight_decay < math.inf:
             raise RequestError(f"{self}: 0 <= ema < 1 and weight_decay >= 0 are needed")
         if self.parts < 1:
@@ -44,8 +53,7 @@ class Plan:
     def rate(self, step: int) -> float:
         """The learning rate of step 0, 1, ..."""
         rising, done = (step + 1) / (self.warmup + 1), min(step / self.steps, 1.0)
-        falling = 1 - done if self.schedule == "linear" else (1 + math.cos(math.pi * done)) / 2
-        return self.lr * min(rising, 1.0) * falling
+        return self.lr * min(rising, 1.0) * SCHEDULES[self.schedule](done)
 
     def numbers(self, step: int) -> list[int]:
         """The numbers of the batches that this process learns from, from `step` on."""

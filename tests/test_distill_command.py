@@ -155,7 +155,7 @@ def test_processes_without_parts_for_all_are_refused(folder, torchrun):
         (["--objective", "hinge"], 2, "unknown objective 'hinge'"),
         (["--objective", "triplet:margin"], 2, "NAME:SETTING=VALUE"),
         (["--objective", "triplet:margin=wide"], 2, "margin"),
-        (["--schedule", "stairs"], 2, "linear or cosine"),
+        (["--schedule", "stairs"], 2, "there are linear, cosine, constant"),
         (["--batch", "12"], 2, "batches of 16 pairs, not cut into 12"),
         (["--teacher", "nobody"], 1, "nobody"),
         (["--pack", "nowhere"], 1, "nowhere: no finished pack"),

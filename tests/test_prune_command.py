@@ -134,7 +134,7 @@ def test_assistants_are_kept_however_the_first_phase_ended(folder, monkeypatch):
 
 
 def test_a_budget_of_time_is_measured_once(folder, monkeypatch):
-    args = prune(folder, "once.safetensors", "--latency", "0.9", "--assistants", "0")
+    args = prune(folder, "once.safetensors", "--latency", "1s", "--assistants", "0")
     args = [*args, "--prune-first", "--checkpoint-every", "1"]
     rows = Run.rows
 

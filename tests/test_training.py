@@ -341,6 +341,12 @@ def test_the_average_is_in_the_checkpoint(tmp_path):
     assert again.result[1].weight.equal(run.result[1].weight)
 
 
+def test_a_constant_rate_rises_and_stays():
+    plan = Plan(steps=10, lr=2.0, warmup=3, schedule="constant")
+    assert [plan.rate(step) for step in range(5)] == [0.5, 1.0, 1.5, 2.0, 2.0]
+    assert plan.rate(9) == 2.0
+
+
 def test_a_cosine_falls_slowly_then_fast_then_slowly():
     plan = Plan(steps=100, lr=2.0, warmup=0, schedule="cosine")
     assert [plan.rate(i) for i in (0, 50, 100)] == pytest.approx([2, 1, 0])
@@ -369,7 +375,7 @@ def test_a_teacher_is_asked_where_batches_come_without_its_descriptors():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"schedule": "stairs"}, "linear or cosine"),
+        ({"schedule": "stairs"}, "there are linear, cosine, constant"),
         ({"ema": 1.0}, "ema < 1"),
         ({"parts": 0}, "0 parts"),
         ({"weight_decay": -1.0}, "weight_decay >= 0"),

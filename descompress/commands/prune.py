@@ -22,8 +22,8 @@ _OWN = [
     click.option("--channels", help="Channels to be left, of those that can be removed."),
     click.option(
         "--criterion",
-        help="cascade or structure, which learn what to keep; magnitude, taylor, median, random "
-        "or uniform, which choose before any training.  [default: cascade]",
+        help="cascade or structure, which learn what to keep; balanced, magnitude, taylor, median, "
+        "random or uniform, which choose before any training.  [default: cascade]",
     ),
     click.option(
         "--assistants", type=int, help="Models between student and teacher.  [default: 2]"
@@ -31,6 +31,7 @@ _OWN = [
     click.option(
         "--joint-steps", type=int, help="Steps in which channels are found.  [default: 600]"
     ),
+    click.option("--hints", type=float, help="Weight of teachers' maps.  [default: 0]"),
     click.option("--prune-first", is_flag=True, help="Let the first layer lose channels too."),
 ]
 
@@ -77,18 +78,17 @@ def _prune(pipeline: "Pipeline", options: Mapping[str, Any]) -> None:
     from ..pipelines import followed
 
     recipe = pipeline.recipe
-    patches = 2 * recipe.data.batch * recipe.plan.parts
     pipeline.begin()
     before = cost(pipeline.net)
     try:
         if (joint := pipeline.learned()) is not None:
-            show_training(joint, lambda: pipeline.together(joint), patches, force=True)
+            show_training(joint, lambda: pipeline.together(joint), recipe, force=True)
         pipeline.choose()
         run, relay = pipeline.finetune()
     except BaseException:
         pipeline.leave()
         raise
-    show_training(run, lambda: followed(run, relay), patches, force=options["force"])
+    show_training(run, lambda: followed(run, relay), recipe, force=options["force"])
     small = artifacts.load(pipeline.out)
     own, allowed = pipeline.measured(small)
     pipeline.end()
@@ -114,7 +114,7 @@ def _tell(pipeline: "Pipeline", before: "Cost", after: "Cost", own: float, allow
 def _table(options: Mapping[str, Any]) -> dict[str, Any]:
     from ..pruning.budgets import KINDS
 
-    named = {name: options[name] for name in (*KINDS, "criterion", "assistants")}
+    named = {name: options[name] for name in (*KINDS, "criterion", "assistants", "hints")}
     named |= {"steps": options["joint_steps"], "prune_first": options["prune_first"] or None}
     return {name: value for name, value in named.items() if value is not None}
 

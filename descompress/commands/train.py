@@ -1,4 +1,4 @@
-"""`descompress train` and `descompress distill`: patch networks from photographs and tours."""
+"""`descompress train` and `descompress distill`: networks from photographs and tours."""
 
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from .training import made_run, recipe_of, show_training, training_options
 def train(net: str, out: Path, **options: Any) -> None:
     """Train NET and write OUT.
 
-    NET is the name of a patch network, such as l2net or strided, a file to start from (see
-    `build`), or a recipe (.toml). The objective is HardNet's if no other is asked for.
+    NET is the name of a network, such as l2net, strided or superpoint, a file to start from (see
+    `build`), or a recipe (.toml). If no objective is asked for, a patch network learns HardNet's,
+    an image network to find points and to tell them apart.
 
     A checkpoint OUT.ckpt and a log OUT.csv lie beside OUT. Stopped at any moment, the same command
     goes on from the last checkpoint, to the same curve. `torchrun -m descompress train ...` trains
@@ -40,8 +41,8 @@ def distill(
     """Train STUDENT to do what TEACHER does, and write OUT.
 
     STUDENT is a recipe of `convert` for the teacher, such as cdp5 or depthwise@5-7; the name of a
-    patch network; a file to start from; or a training recipe (.toml). It learns to imitate the
-    teacher's descriptors if no other objective is asked for.
+    network; a file to start from; or a training recipe (.toml). If no objective is asked for, it
+    learns to imitate the teacher's descriptors, and an image network its task as well.
 
     Files, interruptions and several processes: as `train`.
     """
@@ -71,5 +72,4 @@ def _train(start: str, out: Path, taught: dict[str, Any], options: dict[str, Any
                 progress=progress,
             )
         run = made_run(out, prepared, options)
-        patches = 2 * recipe.data.batch * recipe.plan.parts
-        show_training(run, run.rows, patches, force=options["force"])
+        show_training(run, run.rows, recipe, force=options["force"])

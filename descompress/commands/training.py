@@ -34,7 +34,7 @@ _CLASSES = [
 _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is the default
     click.option("--steps", type=int, help="Changes of the weights.  [default: 4000]"),
     click.option("--lr", type=float, help="Highest learning rate (AdamW).  [default: 0.002]"),
-    click.option("--schedule", help="linear or cosine, down to 0.  [default: linear]"),
+    click.option("--schedule", help="linear or cosine, down to 0, or constant.  [default: linear]"),
     click.option("--warmup", type=int, help="Steps to the highest rate.  [default: 100]"),
     click.option("--weight-decay", type=float, help="[default: 0.0001]"),
     click.option("--ema", type=float, help="Decay of a moving average to keep.  [default: none]"),
@@ -197,16 +197,16 @@ def made_run(
 
 
 def show_training(
-    run: "Run", rows: Callable[[], "Iterable[Row]"], patches: int, *, force: bool
+    run: "Run", rows: Callable[[], "Iterable[Row]"], recipe: "Recipe", *, force: bool
 ) -> None:
-    """Start a run, and show its progress; `patches` is how many a step learns from."""
+    """Start a run of `recipe`, and show its progress."""
     from ..processes import rank
 
     first = run.start(force=force)
     if rank() == 0:
         click.echo(f"{run.out}: step {first} of {run.training.plan.steps}", err=True)
     try:
-        _show(run, first, rows(), patches)
+        _show(run, first, rows(), _a_step(run, recipe))
     except KeyboardInterrupt:
         if rank() == 0:
             step = run.training.step
@@ -214,7 +214,21 @@ def show_training(
         raise
 
 
-def _show(run: "Run", first: int, rows: "Iterable[Row]", patches: int, every: int = 20) -> None:
+def _a_step(run: "Run", recipe: "Recipe") -> tuple[int, str]:
+    """How many inputs a step learns from, and what they are."""
+    from ..nets import Classifier, SuperPoint
+
+    net, data, parts = run.training.net, recipe.data, recipe.plan.parts
+    if isinstance(net, SuperPoint):
+        return 2 * data.views * parts, "images"
+    if isinstance(net, Classifier):
+        return data.batch * parts, "images"
+    return 2 * data.batch * parts, "patches"
+
+
+def _show(
+    run: "Run", first: int, rows: "Iterable[Row]", a_step: tuple[int, str], every: int = 20
+) -> None:
     from ..processes import rank
 
     losses: list[float] = []
@@ -225,7 +239,7 @@ def _show(run: "Run", first: int, rows: "Iterable[Row]", patches: int, every: in
             pace = (time.perf_counter() - start) / (row.step - first)
             left = round(pace * (run.training.plan.steps - row.step) / 60)
             steps = f"step {row.step}/{run.training.plan.steps}"
-            speed = f"{patches / pace:.0f} patches/s  {left} min left"
+            speed = f"{a_step[0] / pace:,.0f} {a_step[1]}/s  {left} min left"
             loss = f"loss {sum(losses) / len(losses):.4f}"
             click.echo(f"{steps}  {loss}  {speed}{_held(row)}", err=True)
 

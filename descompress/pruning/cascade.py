@@ -18,12 +18,15 @@ budget of costs it is not one threshold that decides but the order of `balance`,
 on saliencies takes whole layers away; the budgets of the models lie evenly between the student's
 and the whole network; masks stand, and gradients are taken, behind the batch norm of a convolution
 (before it the sum is 0 but for rounding, since a norm undoes every scale); of a converted last
-layer its last stage alone is a model's own; and the optimiser is that of the plan, where the paper
-has SGD with cosine cycles.
+layer its last stage alone is a model's own; masks follow the scores every 25 steps, since a channel
+near the threshold would else come and go with every batch; and the optimiser is that of the plan, at
+its highest rate as long as masks move, where the paper has SGD with cosine cycles.
 """
 
+from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import ClassVar
 
 import torch
@@ -32,7 +35,8 @@ from torch import Tensor, nn
 
 from ..errors import RequestError
 from ..objectives import Look
-from ..objectives.companions import Companion, Passage, in_rows
+from ..objectives.companions import Companion, Outputs, Passage, in_rows, outputs_of
+from ..objectives.maps import activations
 from ..slimming import Kept, layout_of, narrowed
 from .budgets import Budget, Chooser, Scores, protected_groups
 from .criteria import magnitude
@@ -41,6 +45,7 @@ from .masks import Masks, masked_, unmasked
 from .resources import Resources
 
 RATE = 0.02  # that scores change by at the first step, in means of their layer's magnitudes
+EVERY = 25  # steps: how often masks follow the scores
 
 
 @dataclass(frozen=True)
@@ -50,15 +55,18 @@ class Cascaded(Learned):
     Args:
         assistants: Models between the student and the original.
         prune_first: Whether channels of the first layer may go; in the paper they stay.
+        hints: Weight of the mean squared difference of the maps behind the activations of each
+            model and the next; 0.001 in the paper, where they do harm.
     """
 
     assistants: int = 2
     prune_first: bool = False
+    hints: float = 0.0
     name: ClassVar[str] = "cascade"
 
     def __post_init__(self) -> None:
-        if self.assistants < 0:
-            raise RequestError(f"{self.assistants} assistants: at least 0")
+        if self.assistants < 0 or self.hints < 0:
+            raise RequestError(f"{self.assistants} assistants, hints {self.hints}: at least 0")
 
     def switches(self, net: nn.Module) -> "Cascade":
         """The assistants, and the masks of all models; those of the student are put into `net`.
@@ -66,12 +74,19 @@ class Cascaded(Learned):
         Raises:
             RequestError: The budget is out of reach.
         """
-        return Cascade(net, self.budget, self.assistants, prune_first=self.prune_first)
+        found = Cascade(net, self.budget, self.assistants, prune_first=self.prune_first)
+        found.watched = activations(net) if self.hints else ()
+        return found
 
     def __call__(self, seen: Look) -> Float[Tensor, ""]:
         """The sum over all models."""
-        models = seen.chain(self.beside(seen))
-        return torch.stack([self.task(model) for model in models]).sum()
+        rows, hints = self.beside(seen), None
+        if self.hints and self.assistants:
+            rows, hints = rows[..., : -self.assistants], rows[..., -self.assistants :]
+        losses = [self.task(model) for model in seen.chain(rows)]
+        if hints is not None:
+            losses.append(self.hints * hints.mean((0, 1)).sum())
+        return torch.stack(losses).sum()
 
 
 class Cascade(Companion):
@@ -83,10 +98,8 @@ class Cascade(Companion):
         super().__init__()
         layout = layout_of(net)
         protected = protected_groups(layout, prune_first=prune_first)
-        self.layout, self.chooser = (
-            layout,
-            Chooser(Resources(net, layout), protected, balanced=True),
-        )
+        self.layout = layout
+        self.chooser = Chooser(Resources(net, layout), protected, balanced=True)
         self.assistants = nn.ModuleList(deepcopy(net) for _ in range(assistants))
         self.masks = nn.ModuleList(masked_(each, layout) for each in (net, *self.assistants))
         for assistant in self.assistants:
@@ -103,9 +116,14 @@ class Cascade(Companion):
         self.choose_()
 
     def forward(self, passage: Passage) -> Float[Tensor, "n w"]:
-        """The descriptors of the assistants, side by side."""
-        rows = [in_rows(assistant(passage.patches)) for assistant in self.assistants]
-        return torch.cat(rows, dim=1) if rows else passage.rows.new_zeros(len(passage.rows), 0)
+        """The descriptors of the assistants, side by side, and hints where they are asked for."""
+        rows, maps = [passage.rows.new_zeros(len(passage.rows), 0)], [_maps(passage.outputs, self)]
+        for assistant in self.assistants:
+            with outputs_of(activations(assistant) if self.watched else ()) as outputs:
+                rows.append(in_rows(assistant(passage.patches)))
+            maps.append([output for _, output in outputs])
+        pairs = pairwise(maps) if self.watched else ()
+        return torch.cat([*rows, *(hint(*pair)[:, None] for pair in pairs)], dim=1)
 
     def begin_(self, net: nn.Module, step: int, steps: int) -> None:
         """Set the rate of the step."""
@@ -113,8 +131,8 @@ class Cascade(Companion):
         self.rate = RATE * (1 - step / steps)
 
     def follow_(self, net: nn.Module, step: int) -> None:
-        """Change scores by the gradients of the step, and masks by the scores."""
-        del net, step
+        """Change scores by the gradients of the step, and now and then masks by the scores."""
+        del net
         models = self._all_masks()
         for i, teacher in enumerate([*models[1:], models[-1]]):
             for g in teacher.active:
@@ -123,7 +141,8 @@ class Cascade(Companion):
                 self.get_buffer(f"score{i}_{g}").sub_(self.rate * gradient / size)
         for masks in models:
             masks.forget_()
-        self.choose_()
+        if step % EVERY == 0:
+            self.choose_()
 
     def choose_(self) -> None:
         """Switch on, in every model, the channels of the highest scores that fit its budget."""
@@ -154,6 +173,21 @@ class Cascade(Companion):
 
     def _all_masks(self) -> list[Masks]:
         return list(self.masks)  # pyright: ignore[reportReturnType]
+
+
+def hint(
+    maps: Sequence[Float[Tensor, "n _ _ _"]], taught: Sequence[Float[Tensor, "n _ _ _"]]
+) -> Float[Tensor, " n"]:
+    """Mean squared difference of maps from those of a teacher, mean over layers."""
+    apart = [
+        (own.float() - other.detach().float()).square().flatten(1).mean(1)
+        for own, other in zip(maps, taught, strict=True)
+    ]
+    return torch.stack(apart).mean(0)
+
+
+def _maps(outputs: Outputs, cascade: Companion) -> list[Tensor]:
+    return [output for module, output in outputs if module in cascade.watched]
 
 
 def share_(net: nn.Module, other: nn.Module, apart: frozenset[str]) -> None:

@@ -6,8 +6,10 @@ criterion = "cascade"         # or "structure"; or one of criteria.CRITERIA, whi
 assistants = 2                # of the cascade
 steps = 600                   # in which channels are found, before the plan's steps
 prune_first = false           # whether the first layer may lose channels too
+hints = 0.0                   # weight of the maps of teachers beside what they say, in a cascade
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +21,13 @@ from .criteria import CRITERIA
 CASCADE, STRUCTURE = "cascade", "structure"
 LEARNED = (CASCADE, STRUCTURE)
 BALANCED = (CASCADE, "balanced")  # every layer keeps enough channels: see balance
-_TYPES = {"criterion": str, "assistants": int, "steps": int, "prune_first": bool}
+_TYPES = {
+    "criterion": str,
+    "assistants": int,
+    "steps": int,
+    "prune_first": bool,
+    "hints": float,
+}
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Pruning:
         steps: How long it learns what to keep; the criteria that do not learn leave these steps to
             the fine-tuning.
         prune_first: Whether the first layer may lose channels.
+        hints: See `cascade.Cascaded`.
     """
 
     budget: Budget
@@ -40,13 +49,14 @@ class Pruning:
     assistants: int = 2
     steps: int = 600
     prune_first: bool = False
+    hints: float = 0.0
 
     def __post_init__(self) -> None:
         if self.criterion not in (*LEARNED, *CRITERIA):
             known = ", ".join((*LEARNED, *CRITERIA))
             raise RequestError(f"criterion {self.criterion!r}: there are {known}")
-        if self.assistants < 0 or self.steps < 1:
-            raise RequestError(f"assistants >= 0 and steps >= 1 are needed, not {self}")
+        if self.assistants < 0 or self.steps < 1 or not 0 <= self.hints < math.inf:
+            raise RequestError(f"assistants, hints >= 0 and steps >= 1 are needed, not {self}")
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> "Pruning":

@@ -13,7 +13,7 @@ from descompress.errors import FileError, RequestError
 from descompress.objectives import Seen, Viewed, Weighted
 from descompress.plans import Plan
 from descompress.pruning.budgets import Budget
-from descompress.pruning.cascade import RATE, Cascade, Cascaded
+from descompress.pruning.cascade import EVERY, RATE, Cascade, Cascaded, hint
 from descompress.spec import Spec
 from descompress.training import Training
 
@@ -28,7 +28,7 @@ def network() -> nn.Module:
 
 def pruning(assistants: int = 2, steps: int = 4, macs: float = 0.3, **plan: float) -> Training:
     objective = Cascaded(Weighted.read(TERMS), Budget("macs", macs, share=True), assistants)
-    plan = Plan(steps=steps, lr=3e-3, warmup=0, bf16=False, **plan)
+    plan = Plan(steps=steps, **{"lr": 3e-3, "warmup": 0, "bf16": False} | plan)
     return Training(network(), Weighted({"cascade": (1.0, objective)}), plan, teacher=network())
 
 
@@ -99,11 +99,21 @@ def test_a_channel_that_is_off_comes_back_when_its_teacher_misses_it():
     made = cascade(pruning(1))
     g, size = 2, 6
     lost = (made.masks[0].mask(g) == 0).nonzero()[0, 0]
-    for step in range(100):
+    for step in range(1, 101):
         made.masks[1].saliency(g)[lost] = -1.0  # more of it lowers the teacher's loss
         made.follow_(network(), step)
     assert made.masks[0].mask(g)[lost] == 1
     assert made.masks[0].mask(g).sum() < size
+
+
+def test_masks_stand_still_between_the_steps_they_follow_the_scores_at():
+    made = cascade(pruning(1))
+    before, g = made.masks[0].mask(2).clone(), 2
+    for step in range(1, EVERY + 1):
+        assert torch.equal(made.masks[0].mask(g), before)
+        made.masks[1].saliency(g)[:] = torch.where(before == 0, -1.0, 50.0)
+        made.follow_(network(), step)
+    assert not torch.equal(made.masks[0].mask(g), before)
 
 
 def test_what_is_deployed_is_the_student_without_what_is_off():
@@ -142,7 +152,7 @@ def test_no_gradient_reaches_a_teacher_through_its_student():
 
 
 def test_it_learns():
-    losses = finish(pruning(1, steps=60, macs=0.6))
+    losses = finish(pruning(1, steps=60, macs=0.6, lr=5e-4))
     assert np.mean(losses[-10:]) < np.mean(losses[:10])
 
 
@@ -162,7 +172,7 @@ def test_a_pruning_that_was_stopped_goes_on_to_the_same_end(tmp_path: Path, part
 
 
 def test_what_does_not_go_together_is_refused():
-    with pytest.raises(RequestError, match="-1 assistants: at least 0"):
+    with pytest.raises(RequestError, match=r"-1 assistants, hints 0\.0: at least 0"):
         pruning(-1)
     with pytest.raises(RequestError, match="out of reach; the least that can be is"):
         pruning(1, macs=0.001)
@@ -194,3 +204,31 @@ def test_of_views_each_model_is_taught_by_the_next():
     assert chain[0].teacher is not None
     torch.testing.assert_close(chain[0].teacher[1], maps[1][1])
     assert chain[1].teacher is maps[2]
+
+
+def test_a_hint_is_the_mean_squared_difference_of_maps():
+    own = [torch.zeros(2, 1, 1, 2), torch.zeros(2, 3, 1, 1)]
+    other = [torch.tensor([[[[1.0, 1.0]]], [[[0.0, 0.0]]]]), torch.full((2, 3, 1, 1), 3.0)]
+    assert hint(own, other).tolist() == [(1 + 9) / 2, 9 / 2]
+
+
+@pytest.mark.parametrize("assistants", [0, 1, 2])
+def test_hints_are_added_to_the_losses(assistants):
+    """Unit weights of both: what they add is the mean over patches of the models' hints."""
+    values = {}
+    for hints in (0.0, 1.0, 2.0):
+        torch.manual_seed(3)
+        objective = Cascaded(
+            Weighted.read(TERMS), Budget("macs", 0.3, share=True), assistants, hints=hints
+        )
+        plan = Plan(steps=1, lr=0.0, warmup=0, bf16=False)
+        own = Training(network(), Weighted({"cascade": (1.0, objective)}), plan, network())
+        values[hints] = sum(next(own.run(batches([0]))).values())
+    added = values[1.0] - values[0.0]
+    assert values[2.0] - values[0.0] == pytest.approx(2 * added, rel=1e-3, abs=1e-5)
+    assert added > 1e-4 if assistants else added == pytest.approx(0, abs=1e-5)
+
+
+def test_hints_below_0_are_refused():
+    with pytest.raises(RequestError, match=r"hints -1\.0: at least 0"):
+        Cascaded(Weighted.read(TERMS), Budget("macs", 0.3, share=True), hints=-1.0)
