@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import descompress
 from descompress import imageevaluation
 from descompress.cli import main
 from descompress.keypoints import Selection
+from descompress.shelf.gathering import gather
 from descompress.spec import Spec
 
 
@@ -109,6 +111,48 @@ def test_patches_and_sequences_in_one_run(nets, sequences, release, tmp_path):
         assert "MMA@3" in shape
 
 
+def test_repeats_reach_the_evaluation_and_the_record_makes_an_index(nets, sequences, tmp_path):
+    """What is written of image networks is what `descompress weights index` reads of them."""
+    out, text = tmp_path / "measured.images.json", tmp_path / "t.md"
+    card = "title='t'\nlicence='l'\ntrained_on='o'\nenvironment='e'\ncommand='c'"
+    (tmp_path / "recipes").mkdir()
+    for name in ("image", "thin"):
+        shutil.copy(nets[name], tmp_path)
+        (tmp_path / "recipes" / f"{name}.toml").write_text(f"about='a'\n[card]\n{card}")
+    words = ("--size", 160, "--keypoints", 50, "--repeats", 3, "--json", out, "--markdown", text)
+    files = [tmp_path / nets[name].name for name in ("image", "thin")]
+    status, _, errors = run(
+        *("eval", *files, nets["patch"], "--sequences", sequences, "--baseline", "orb", *words),
+    )
+    assert status == 0, errors
+    record = json.loads(out.read_text())
+    assert record["command"].endswith(" --size 160 --keypoints 50 --repeats 3")
+    assert record["images"]["settings"]["repeats"] == 3
+    assert "RANSAC at 3 px, 3 times a pair." in text.read_text()
+    index = gather(tmp_path)
+    assert list(index["networks"]) == ["image", "thin"]
+    assert list(index["image_peers"]) == ["patch", "orb"]
+    found = {**index["networks"], **index["image_peers"]}
+    for entry in record["images"]["entries"]:
+        said, overall = found[entry["name"]]["measured"], entry["summary"]["overall"]
+        for key, share in (
+            ("mma3", overall["mma"][2]),
+            ("homography1", overall["homography"][0]),
+            ("homography3", overall["homography"][2]),
+            ("homography5", overall["homography"][4]),
+            ("repeatability3", overall["repeatability"]),
+        ):
+            assert said[key]["overall"] == pytest.approx(100 * share, abs=0.005)
+        for key, name in (("mma3", "mma_3"), ("homography3", "homography_3")):
+            ends = [100 * end for end in entry["intervals"][name]]
+            assert said[key]["interval"] == pytest.approx(ends, abs=0.005)
+        assert said["matches"]["viewpoint"] == pytest.approx(
+            entry["summary"]["viewpoint"]["matches"], abs=0.05
+        )
+    settings = index["image_measurement"]["settings"]
+    assert settings == record["images"]["settings"]
+
+
 def test_compression_and_speed_are_relative_to_the_first_network(nets):
     def entry(name: str, seconds: float) -> imageevaluation.ImageEntry:
         if name == "sift":
@@ -137,6 +181,7 @@ def test_compression_and_speed_are_relative_to_the_first_network(nets):
         (["{image}", "{image}", "--sequences", "{root}"], 2, "image: two of this name"),
         (["{patch}", "--patches", "x", "--plot", "p.png"], 2, "--plot draws curves"),
         (["{image}", "--sequences", "{root}", "--size", "3"], 2, "size 3"),
+        (["{image}", "--sequences", "{root}", "--repeats", "0"], 2, "'--repeats': 0 is not in"),
         (["{image}", "--sequences", "{root}", "--patches", "x"], 2, "none of the networks"),
         (["{image}", "--sequences", "{root}", "--markdown", "no/t.md"], 1, "there is no folder"),
     ],

@@ -29,6 +29,7 @@ class Settings:
     size: int
     keypoints: int
     threshold: float
+    repeats: int
     json_path: str | None
     markdown_path: str | None
     plot_path: str | None
@@ -87,6 +88,14 @@ class Settings:
     default=0.005,
     show_default=True,
     help="Scores of image networks must be above it.",
+)
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Estimate each homography of sequences so often, the matches in other orders, and give "
+    "the mean.",
 )
 @click.option("--json", "json_path", metavar="OUT", help="Write the numbers; - is stdout.")
 @click.option("--markdown", "markdown_path", metavar="OUT", help="Write the table.")

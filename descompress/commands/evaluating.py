@@ -133,7 +133,7 @@ def _on_sequences(settings: "Settings", nets: list[Path]) -> tuple[Shown, dict[s
     entries = imageevaluation.compare_on_sequences(
         contestants,
         find_sequences(Path(str(settings.sequences))),
-        ImageSettings(size=settings.size, keypoints=settings.keypoints),
+        ImageSettings(settings.size, keypoints=settings.keypoints, repeats=settings.repeats),
     )
     results = [entry.result for entry in entries]
     if settings.plot_path:

@@ -41,11 +41,16 @@ def path(name: str) -> None:
 
 @weights.command("table")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects.")
-@click.option("--into", type=_PATH, metavar="FILE", help="Replace the table in this page.")
+@click.option("--into", type=_PATH, metavar="FILE", help="Replace the tables in this page.")
 def table_(into: Path | None, *, as_json: bool) -> None:
     """Print the table of all networks and their peers, in Markdown.
 
-    With --into it goes between the lines "<!-- weights table -->" and "<!-- /weights table -->".
+    Image networks have a table of their own, behind that of patch networks. With --into the tables
+    go between these lines of FILE, which needs them for the tables that there are:
+
+    \b
+      "<!-- weights table -->" and "<!-- /weights table -->"
+      "<!-- image weights table -->" and "<!-- /image weights table -->"
     """
     from ..shelf import pages
 
@@ -57,7 +62,7 @@ def table_(into: Path | None, *, as_json: bool) -> None:
     elif into is None:
         click.echo(pages.table(index), nl=False)
     else:
-        pages.insert(pages.table(index), into)
+        pages.insert(pages.tables(index), into)
 
 
 @weights.command()
@@ -65,11 +70,13 @@ def table_(into: Path | None, *, as_json: bool) -> None:
 def index(folder: Path | None) -> None:
     """Write index.toml and cards/ of FOLDER, or of the shipped networks: for maintainers.
 
-    FOLDER holds NAME.safetensors, recipes/NAME.toml (with `about` and a table [card]) and
-    measured.json, which one `descompress eval` of all networks and their peers wrote:
+    FOLDER holds NAME.safetensors, recipes/NAME.toml (with `about` and a table [card]) and what one
+    `descompress eval` of all patch networks and their peers wrote, and one of all image networks:
 
     \b
       descompress eval NET... --patches PATCHES --phototour SET --json FOLDER/measured.json
+      descompress eval NET... --sequences SEQUENCES --repeats 10 \\
+          --json FOLDER/measured.images.json
 
     The folder cards is replaced as a whole.
     """

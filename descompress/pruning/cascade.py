@@ -18,9 +18,10 @@ budget of costs it is not one threshold that decides but the order of `balance`,
 on saliencies takes whole layers away; the budgets of the models lie evenly between the student's
 and the whole network; masks stand, and gradients are taken, behind the batch norm of a convolution
 (before it the sum is 0 but for rounding, since a norm undoes every scale); of a converted last
-layer its last stage alone is a model's own; masks follow the scores every 25 steps, since a channel
-near the threshold would else come and go with every batch; and the optimiser is that of the plan, at
-its highest rate as long as masks move, where the paper has SGD with cosine cycles.
+layer its last stage alone is a model's own; masks follow the scores every 25 steps, and a channel
+takes the place of another when it is clearly ahead, since those near the threshold would else come
+and go (g of a batch is mostly noise where the teacher has converged); and the optimiser is that of
+the plan, at its highest rate as long as masks move, where the paper has SGD with cosine cycles.
 """
 
 from collections.abc import Sequence
@@ -44,8 +45,9 @@ from .learned import Learned
 from .masks import Masks, masked_, unmasked
 from .resources import Resources
 
-RATE = 0.02  # that scores change by at the first step, in means of their layer's magnitudes
+RATE = 0.002  # that scores change by at the first step, in means of their layer's magnitudes
 EVERY = 25  # steps: how often masks follow the scores
+AHEAD = 0.05  # of a channel that is on, by how much another must be to take its place
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,11 @@ class Cascade(Companion):
     def choose_(self) -> None:
         """Switch on, in every model, the channels of the highest scores that fit its budget."""
         for i, masks in enumerate(self._all_masks()):
-            kept = self.chooser.kept(self.scores(i), self.budgets[i])
-            masks.keep_(kept)
+            on = [torch.zeros(len(own)) for own in self.scores(i)]
+            for g in masks.active:
+                on[g] = masks.mask(g).cpu()
+            scores = [own + AHEAD * mask for own, mask in zip(self.scores(i), on, strict=True)]
+            masks.keep_(self.chooser.kept(scores, self.budgets[i]))
 
     def scores(self, model: int) -> Scores:
         """Of the student (0) or an assistant, by group."""

@@ -7,6 +7,7 @@ environment variable DESCOMPRESS_WEIGHTS says. Its `index.toml` names them; see 
 import hashlib
 import os
 import tomllib
+from collections.abc import Iterable, Mapping
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ VARIABLE = "DESCOMPRESS_WEIGHTS"
 INDEX, SUFFIX = "index.toml", ".safetensors"
 PACKAGE = Path(__file__).resolve().parents[1]
 NEEDED = {"about", "bytes", "macs", "measured", "params", "sha256"}  # of each network
+PARTS, IMAGE_PARTS = ("measurement", "networks", "peers"), ("image_measurement", "image_peers")
 MOST_NAMED = 30  # in a message
 
 
@@ -50,13 +52,24 @@ def read_index() -> dict[str, Any]:
     if not path.is_file():
         return {"networks": {}, "peers": {}}
     index = read_toml(path)
-    for part in ("measurement", "networks", "peers"):
-        if not isinstance(index.get(part), dict):
-            raise ArtifactError(f"{path}: lacks {part}; write it with `descompress weights index`")
+    _require(PARTS, index, path)
     for name, entry in index["networks"].items():
         if missing := sorted(NEEDED - set(entry if isinstance(entry, dict) else ())):
             raise ArtifactError(f"{path}: {name} lacks {missing[0]}")
+    if any(map(of_images, index["networks"].values())):
+        _require(IMAGE_PARTS, index, path)
     return index
+
+
+def _require(parts: Iterable[str], index: Mapping[str, Any], path: Path) -> None:
+    for part in parts:
+        if not isinstance(index.get(part), dict):
+            raise ArtifactError(f"{path}: lacks {part}; write it with `descompress weights index`")
+
+
+def of_images(entry: Mapping[str, Any]) -> bool:
+    """Whether a network of the index reads images: its MACs are said of some size of them."""
+    return "macs_at" in entry
 
 
 def read_toml(path: Path) -> dict[str, Any]:

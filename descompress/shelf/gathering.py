@@ -1,91 +1,102 @@
-"""The index of a folder of networks, from the files themselves, their recipes and one evaluation.
+"""The index of a folder of networks, from the files themselves, their recipes and evaluations.
 
 NAME.safetensors        a network
 recipes/NAME.toml       `about`, and under [card] what the file cannot say; see `CARD`
-measured.json           what `descompress eval ... --json` wrote, of all networks and their peers
+measured.json           what `descompress eval ... --json` wrote of the patch networks, if there
+                        are any, and their peers
+measured.images.json    the same of the image networks
 index.toml, cards/      generated, by `descompress weights index`
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import ArtifactError
 from . import SUFFIX, read_toml, sha256
+from .records import IMAGES, PATCHES, Kind
 
-MEASURED = "measured.json"
-FORMATS = (1,)  # of measured.json that are read
+if TYPE_CHECKING:
+    from ..nets import Net
+
 CARD = ("title", "licence", "trained_on", "environment", "command")
 OPTIONAL = ("notes",)
-TASKS = ("verification", "matching", "retrieval_mean_of_pools", "retrieval_full_pool")
-LEVELS = {"e": "easy", "h": "hard", "t": "tough"}
 DTYPES = {"F32": "float32", "F16": "float16"}
 
+Table: TypeAlias = dict[str, Any]
 
-def gather(folder: Path) -> dict[str, Any]:
-    """The content of the index: `measurement`, `networks` by falling size, `peers`. Per cent.
+
+def gather(folder: Path) -> Table:
+    """The content of the index: `measurement`, `networks`, `peers`. Shares are in per cent.
+
+    Patch networks come first, either kind by falling size. `measurement` and `peers` are of patch
+    networks and empty without them; of image networks, if there are any, there are
+    `image_measurement` and `image_peers` as well.
 
     Raises:
         ArtifactError: A file lacks its recipe or its measurement, or one of these is damaged.
     """
+    from ..artifacts import load
+
     files = sorted(folder.glob(f"*{SUFFIX}"))
     if not files:
         raise ArtifactError(f"{folder}: holds no networks, *{SUFFIX}")
-    run = _run(folder / MEASURED)
+    nets = {file: load(file) for file in files}
+    measurement, networks, peers = _measured(PATCHES, nets, folder)
+    of_images, images, image_peers = _measured(IMAGES, nets, folder)
+    return {
+        "measurement": measurement,
+        **({"image_measurement": of_images} if images else {}),
+        "networks": networks | images,
+        "peers": peers,
+        **({"image_peers": image_peers} if images else {}),
+    }
+
+
+def _measured(kind: Kind, nets: Mapping[Path, "Net"], folder: Path) -> tuple[Table, Table, Table]:
+    """Measurement, networks and peers of a kind; empty without networks of it."""
+    own = {file: net for file, net in nets.items() if _kind(net) is kind}
+    if not own and not (folder / kind.record).exists():
+        return {}, {}, {}
+    run = kind.read(folder)
     try:
-        entries = {entry["name"]: entry for entry in run["entries"]}
-        _check(entries, run, files, folder)
-        networks = [(f.stem, _network(f, entries.pop(f.stem, None), folder)) for f in files]
-        peers = {name: _peer(entry) for name, entry in entries.items()}
-        measurement = _measurement(run)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ArtifactError(f"{folder / MEASURED}: not as `descompress eval` writes it") from error
+        entries = kind.entries(run, folder)
+        _check(entries, {file.stem for file in nets}, folder / kind.record)
+        networks = [
+            (file.stem, _network(file, net, entries.pop(file.stem, None), kind))
+            for file, net in own.items()
+        ]
+        peers = {name: _peer(entry, folder, kind) for name, entry in entries.items()}
+        measurement = kind.measurement(run)
+    except (KeyError, IndexError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"{folder / kind.record}: not as `descompress eval` writes it"
+        ) from error
     networks.sort(key=lambda item: -item[1]["params"])
-    return {"measurement": measurement, "networks": dict(networks), "peers": peers}
+    return (measurement, dict(networks), peers) if own else ({}, {}, {})
 
 
-def _run(path: Path) -> dict[str, Any]:
-    try:
-        run = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read ({error.strerror}); {_advice()}") from error
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{path}: not JSON ({error}); {_advice()}") from None
-    if not isinstance(run, dict) or run.get("format") not in FORMATS or not run.get("entries"):
-        raise ArtifactError(f"{path}: not a record of this version; {_advice()}")
-    return run
+def _kind(net: "Net") -> Kind:
+    from ..nets import PatchNet
+
+    return PATCHES if isinstance(net, PatchNet) else IMAGES
 
 
-def _advice() -> str:
-    return f"`descompress eval NET... --json {MEASURED}` writes it, of all networks in one run"
+def _check(entries: Mapping[str, Any], files: set[str], record: Path) -> None:
+    """Nothing of ours is taken for a peer."""
+    ours = {path.stem for path in (record.parent / "recipes").glob("*.toml")}
+    if gone := sorted((ours & entries.keys()) - files):
+        raise ArtifactError(f"{record}: measures {gone[0]}, which has no file here")
 
 
-def _check(
-    entries: Mapping[str, Any], run: Mapping[str, Any], files: list[Path], folder: Path
-) -> None:
-    """Nothing is measured twice, and nothing of ours is taken for a peer."""
-    names = [entry["name"] for entry in run["entries"]]
-    if len(entries) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ArtifactError(f"{folder / MEASURED}: {twice} is in it twice")
-    ours = {path.stem for path in (folder / "recipes").glob("*.toml")}
-    if gone := sorted((ours & entries.keys()) - {file.stem for file in files}):
-        raise ArtifactError(f"{folder / MEASURED}: measures {gone[0]}, which has no file here")
-
-
-def _network(file: Path, entry: Mapping[str, Any] | None, folder: Path) -> dict[str, Any]:
-    from ..artifacts import load
+def _network(file: Path, net: "Net", entry: Mapping[str, Any] | None, kind: Kind) -> Table:
     from ..costs import cost
 
-    recipe = _recipe(folder / "recipes" / f"{file.stem}.toml")
-    digest = sha256(file)
+    recipe = _recipe(file.parent / "recipes" / f"{file.stem}.toml")
     if entry is None:
-        raise ArtifactError(f"{file}: not in {MEASURED}; {_advice()}")
-    if entry["sha256"] != digest:
-        raise ArtifactError(f"{file}: not the file that was measured; {_advice()}")
-    net = load(file)
-    spent = cost(net)
+        raise ArtifactError(f"{file}: not in {kind.record}; {kind.advice}")
+    digest, spent = _digest(file, entry, kind), cost(net)
     return {
         **recipe,
         "sha256": digest,
@@ -95,8 +106,26 @@ def _network(file: Path, entry: Mapping[str, Any] | None, folder: Path) -> dict[
         "spec": net.spec.to_json(),
         "params": spent.params,
         "macs": spent.macs,
-        "measured": _scores(entry),
+        **({"macs_at": [*spent.shape[1:]]} if kind is IMAGES else {}),
+        "measured": kind.scores(entry),
     }
+
+
+def _digest(file: Path, entry: Mapping[str, Any], kind: Kind) -> str:
+    """Its checksum, which is the one that was measured."""
+    digest = sha256(file)
+    if entry["sha256"] != digest:
+        raise ArtifactError(f"{file}: not the file that was measured; {kind.advice}")
+    return digest
+
+
+def _peer(entry: Mapping[str, Any], folder: Path, kind: Kind) -> Table:
+    """Something that networks of a kind are compared with; also one of ours of the other kind."""
+    file = folder / f"{entry['name']}{SUFFIX}"
+    if file.exists():
+        _digest(file, entry, kind)
+    counts = {key: entry[key] for key in ("bytes", "params", "macs") if entry[key] is not None}
+    return {**counts, "measured": kind.scores(entry)}
 
 
 def _recipe(path: Path) -> dict[str, Any]:
@@ -130,39 +159,3 @@ def _dtype(file: Path) -> str:
         header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
     kinds = {tensor.get("dtype") for tensor in header.values()} & DTYPES.keys()
     return " and ".join(DTYPES[kind] for kind in sorted(kinds))
-
-
-def _peer(entry: Mapping[str, Any]) -> dict[str, Any]:
-    counts = {key: entry[key] for key in ("bytes", "params", "macs") if entry[key] is not None}
-    return {**counts, "measured": _scores(entry)}
-
-
-def _scores(entry: Mapping[str, Any]) -> dict[str, Any]:
-    fpr95 = {name: _cent(rate) for name, rate in entry["fpr95"].items()}
-    return {**dict(_tasks(entry["hpatches"])), "fpr95": fpr95}
-
-
-def _tasks(result: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for task in TASKS:
-        means, interval = result["summary"][task], result["intervals"][task]["mean"]
-        levels = {name: _cent(means[level]) for level, name in LEVELS.items()}
-        yield task, {"mean": _cent(means["mean"]), "interval": [*map(_cent, interval)], **levels}
-
-
-def _cent(share: float) -> float:
-    return round(100 * share, 2)
-
-
-def _measurement(run: Mapping[str, Any]) -> dict[str, Any]:
-    """What all entries of a run share."""
-    result, patches = run["entries"][0]["hpatches"], run["patches"]
-    extraction = {"extraction": patches["extraction"]} if patches["extraction"] else {}
-    return {
-        "command": run["command"],
-        **extraction,
-        "sequences": patches["sequences"],
-        "counts": result["counts"],
-        "phototour": run["phototour"],
-        "confidence": result["intervals"]["confidence"],
-        "versions": run["versions"],
-    }

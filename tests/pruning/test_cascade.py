@@ -13,7 +13,7 @@ from descompress.errors import FileError, RequestError
 from descompress.objectives import Seen, Viewed, Weighted
 from descompress.plans import Plan
 from descompress.pruning.budgets import Budget
-from descompress.pruning.cascade import EVERY, RATE, Cascade, Cascaded, hint
+from descompress.pruning.cascade import AHEAD, EVERY, RATE, Cascade, Cascaded, hint
 from descompress.spec import Spec
 from descompress.training import Training
 
@@ -99,7 +99,7 @@ def test_a_channel_that_is_off_comes_back_when_its_teacher_misses_it():
     made = cascade(pruning(1))
     g, size = 2, 6
     lost = (made.masks[0].mask(g) == 0).nonzero()[0, 0]
-    for step in range(1, 101):
+    for step in range(1, 20 * EVERY + 1):
         made.masks[1].saliency(g)[lost] = -1.0  # more of it lowers the teacher's loss
         made.follow_(network(), step)
     assert made.masks[0].mask(g)[lost] == 1
@@ -109,11 +109,23 @@ def test_a_channel_that_is_off_comes_back_when_its_teacher_misses_it():
 def test_masks_stand_still_between_the_steps_they_follow_the_scores_at():
     made = cascade(pruning(1))
     before, g = made.masks[0].mask(2).clone(), 2
-    for step in range(1, EVERY + 1):
-        assert torch.equal(made.masks[0].mask(g), before)
+    for step in range(1, 20 * EVERY + 1):
+        assert torch.equal(made.masks[0].mask(g), before) or step > EVERY
         made.masks[1].saliency(g)[:] = torch.where(before == 0, -1.0, 50.0)
         made.follow_(network(), step)
     assert not torch.equal(made.masks[0].mask(g), before)
+
+
+def test_a_channel_that_is_barely_ahead_does_not_take_the_place_of_another():
+    made = cascade(pruning(1))
+    g = 2
+    on = made.masks[0].mask(g).bool()
+    worst = made.scores(0)[g][on].min()
+    for ahead, changes in ((AHEAD / 2, False), (3 * AHEAD, True)):
+        scores = made.get_buffer(f"score0_{g}")
+        scores[(~on).nonzero()[0, 0]] = worst + ahead
+        made.choose_()
+        assert torch.equal(made.masks[0].mask(g).bool(), on) is not changes
 
 
 def test_what_is_deployed_is_the_student_without_what_is_off():
