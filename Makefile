@@ -5,7 +5,7 @@ BIN = $(VENV)/bin
 .PHONY: demo test setup clean weights
 
 DEVICE ?= cpu
-STUDENTS = $(filter-out hardnet hardnet.first,$(basename $(notdir $(wildcard weights/recipes/*.toml))))
+STUDENTS = $(filter-out hardnet hardnet.first superpoint%,$(basename $(notdir $(wildcard weights/recipes/*.toml))))
 
 # The main job on photographs that come with scikit-image; everything it makes lies in out/demo.
 demo: setup

@@ -124,8 +124,8 @@ class ViewPairs:
     size: tuple[int, int] = (240, 320)
     seed: int = 0
     matches: int = 256
-    nearest: float = 0.7
-    farthest: float = 2.0
+    nearest: float = 0.8
+    farthest: float = 1.2
     viewpoints: Viewpoints = field(default_factory=Viewpoints)
     photometric: Photometric = field(default_factory=partial(Photometric, occlusion=0.0))
 

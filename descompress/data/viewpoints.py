@@ -28,7 +28,7 @@ class Viewpoints:
     turn: float = 15.0
     any_turn: float = 0.25
     most_turn: float = 90.0
-    zoom: float = 0.6
+    zoom: float = 0.5
     stretch: float = 0.35
     tilt: float = 0.3
     shift: float = 0.35

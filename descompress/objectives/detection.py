@@ -2,20 +2,24 @@
 
 A cell's label is a distribution over its 64 pixels and "no keypoint". A labelled point gives its
 strength, the probability that it is found again, to the four pixels around it, so that places
-between pixels are learned too; what is left belongs to "no keypoint".
+between pixels are learned too; what is left belongs to "no keypoint". The cross-entropy with it
+falls into two parts: whether there is a keypoint, and where, of those that there are. The first is
+the mean over cells. Of the second the mean is taken over keypoints: as few cells have one, it would
+else count for a tenth as much, and a detector learns late to place what it finds.
 
 Source: D. DeTone, T. Malisiewicz, A. Rabinovich, "SuperPoint", CVPR workshops 2018, eq. 2 and 3,
-where a label is one pixel.
+where a label is one pixel, and all is one mean over cells.
 """
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..errors import RequestError
 from .base import Objective, Viewed
 
 CELL = 8
@@ -23,25 +27,43 @@ CELL = 8
 
 @dataclass(frozen=True)
 class Detection(Objective):
-    """Cross-entropy of cells with their labels, mean over the cells that show the scene."""
+    """Cross-entropy of cells with their labels, over the cells that show the scene.
 
+    Args:
+        place: Weight of where keypoints are, beside whether there are any.
+
+    Raises:
+        RequestError: It is negative.
+    """
+
+    place: float = 1.0
     name: ClassVar[str] = "detection"
     looks_at: ClassVar[Any] = Viewed
 
+    def __post_init__(self) -> None:
+        if not self.place >= 0:
+            raise RequestError(f"detection: place must be 0 or more, not {self.place}")
+
     def __call__(self, seen: Viewed) -> Float[Tensor, ""]:
-        """The mean over both views."""
-        labels = cell_labels(seen.points.flatten(0, 1), seen.logits.shape[3], seen.logits.shape[4])
-        return mean_entropy(seen.logits.flatten(0, 1), labels, seen.inside.flatten(0, 1))
+        """The sum of both means."""
+        height, width = seen.inside.shape[2:]
+        labels = cell_labels(seen.points.flatten(0, 1), height, width)
+        inside = seen.inside.flatten(0, 1)
+        whether, where = entropies(seen.logits.flatten(0, 1), labels)
+        keypoints = (1 - labels[:, -1]) * inside
+        exists = (whether * inside).sum() / inside.sum().clamp(min=1)
+        return exists + self.place * (where * inside).sum() / keypoints.sum().clamp(min=1e-6)
 
 
-def mean_entropy(
-    logits: Float[Tensor, "v 65 h w"],
-    labels: Float[Tensor, "v 65 h w"],
-    inside: Bool[Tensor, "v h w"],
-) -> Float[Tensor, ""]:
-    """Cross-entropy with soft labels, mean over the cells inside."""
-    entropy = -(labels * logits.float().log_softmax(1)).sum(1)
-    return (entropy * inside).sum() / inside.sum().clamp(min=1)
+def entropies(
+    logits: Float[Tensor, "v 65 h w"], labels: Float[Tensor, "v 65 h w"]
+) -> tuple[Float[Tensor, "v h w"], Float[Tensor, "v h w"]]:
+    """Of whether there is a keypoint, and of where; their sum is that of all 65 bins."""
+    logs = logits.float().log_softmax(1)
+    found = logs[:, :-1].logsumexp(1)
+    whether = -(labels[:, -1] * logs[:, -1] + (1 - labels[:, -1]) * found)
+    where = -(labels[:, :-1] * (logs[:, :-1] - found[:, None])).sum(1)
+    return whether, where
 
 
 @torch.no_grad()

@@ -4,7 +4,8 @@ import pytest
 import torch
 from views import viewed
 
-from descompress.objectives.detection import Detection, cell_labels
+from descompress.errors import RequestError
+from descompress.objectives.detection import Detection, cell_labels, entropies
 
 
 def test_a_point_on_a_pixel_is_a_bin_of_its_cell():
@@ -42,27 +43,48 @@ def test_a_point_on_the_last_pixel_stays_on_the_image():
     assert labels[0, 63, 0, 1] == 1
 
 
-def test_the_loss_is_the_entropy_of_what_is_told():
-    # All bins alike: log 65 in every cell, whatever the label.
+def test_both_parts_together_are_the_entropy_of_all_bins():
+    logits = torch.randn(3, 65, 2, 3)
+    labels = torch.rand(3, 65, 2, 3).softmax(1)
+    whether, where = entropies(logits, labels)
+    torch.testing.assert_close(whether + where, -(labels * logits.log_softmax(1)).sum(1))
+
+
+def test_the_loss_is_a_mean_over_cells_and_a_mean_over_keypoints():
+    # All bins alike: "no keypoint" has 1/65, and each place of a keypoint 1/64, wherever it is.
     points = torch.tensor([[[[3.0, 3.0, 0.4]]], [[[20.0, 9.0, 1.0]]]])
-    assert Detection()(viewed(points=points)).item() == pytest.approx(math.log(65), rel=1e-6)
+    mass = (0.4 + 1.0) / 12  # of keypoints, in a cell, on average
+    whether = (1 - mass) * math.log(65) + mass * math.log(65 / 64)
+    seen = viewed(points=points)
+    assert Detection()(seen).item() == pytest.approx(whether + math.log(64), rel=1e-5)
+    assert Detection(place=0.0)(seen).item() == pytest.approx(whether, rel=1e-5)
+    assert Detection(place=2.0)(seen).item() == pytest.approx(whether + 2 * math.log(64), rel=1e-5)
 
 
 def test_only_cells_of_the_scene_count():
     logits = torch.zeros(2, 1, 65, 2, 3)
     logits[0, 0, 64, 0, 0] = 100.0  # sure that there is none, and wrong
-    points = torch.tensor([[[[3.0, 3.0, 1.0]]], [[[0.0, 0.0, 0.0]]]])
-    everywhere = Detection()(viewed(logits=logits, points=points))
+    logits[0, 0, 5, 0, 0] = 50.0  # and that it is elsewhere
+    points = torch.tensor([[[[3.0, 3.0, 1.0]]], [[[12.0, 12.0, 1.0]]]])
     inside = torch.ones(2, 1, 2, 3, dtype=torch.bool)
     inside[0, 0, 0, 0] = False
     without = Detection()(viewed(logits=logits, points=points, inside=inside))
-    assert without.item() == pytest.approx(math.log(65), rel=1e-6)
-    assert everywhere.item() == pytest.approx((11 * math.log(65) + 100) / 12, rel=1e-5)
+    expected = (10 * math.log(65) + math.log(65 / 64)) / 11 + math.log(64)
+    assert without.item() == pytest.approx(expected, rel=1e-5)
+    everywhere = (10 * math.log(65) + math.log(65 / 64) + 50) / 12 + (math.log(64) + 50) / 2
+    found = Detection()(viewed(logits=logits, points=points))
+    assert found.item() == pytest.approx(everywhere, rel=1e-4)
 
 
-def test_nothing_inside_is_no_error():
+def test_nothing_inside_and_no_points_are_no_error():
     inside = torch.zeros(2, 1, 2, 3, dtype=torch.bool)
     assert Detection()(viewed(inside=inside)).item() == 0
+    assert Detection()(viewed()).item() == pytest.approx(math.log(65), rel=1e-5)
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(RequestError, match="place must be 0 or more, not -1"):
+        Detection(place=-1.0)
 
 
 def test_descending_moves_the_peak_to_the_point():
