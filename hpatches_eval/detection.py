@@ -96,14 +96,14 @@ def _maxima(
     peaks[:, :BORDER] = peaks[:, -BORDER:] = peaks[:, :, :BORDER] = peaks[:, :, -BORDER:] = False
     s, y, x = np.nonzero(peaks)
     s = s + 1
-    ds = _vertex(stack[s - 1, y, x], stack[s, y, x], stack[s + 1, y, x])
-    dy = _vertex(stack[s, y - 1, x], stack[s, y, x], stack[s, y + 1, x])
-    dx = _vertex(stack[s, y, x - 1], stack[s, y, x], stack[s, y, x + 1])
+    ds = vertex(stack[s - 1, y, x], stack[s, y, x], stack[s + 1, y, x])
+    dy = vertex(stack[s, y - 1, x], stack[s, y, x], stack[s, y + 1, x])
+    dx = vertex(stack[s, y, x - 1], stack[s, y, x], stack[s, y, x + 1])
     radius = MEASUREMENT * SIGMA * 2 ** ((s + ds) / SCALES_PER_OCTAVE) * factor
     return np.column_stack([(x + dx) * factor, (y + dy) * factor, radius, stack[s, y, x]])
 
 
-def _vertex(before: np.ndarray, at: np.ndarray, after: np.ndarray) -> np.ndarray:
+def vertex(before: np.ndarray, at: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Offset of the top of the parabola through three neighbours, within half a step."""
     curve = np.minimum(before.astype(np.float64) - 2 * at + after, -1e-12)
     return np.clip((before - after) / (2 * curve), -0.5, 0.5)
@@ -127,7 +127,7 @@ def _orientation(levels: Pyramid, x: float, y: float, radius: float) -> float:
     histogram = _SMOOTH @ histogram
     top = int(histogram.argmax())
     around = histogram[[top - 1, top, (top + 1) % 36]]
-    return float((top + 0.5 + _vertex(*around.reshape(3, 1))[0]) * np.pi / 18)
+    return float((top + 0.5 + vertex(*around.reshape(3, 1))[0]) * np.pi / 18)
 
 
 # Orders in x and y, and what makes Sobel's sums derivatives.

@@ -215,7 +215,8 @@ def test_a_pruning_that_was_stopped_goes_on_to_the_same_network(folder, phase, m
         (["--macs", "0.0001"], 2, "out of reach; the least that can be is"),
         (["--macs", "much"], 2, "--macs 'much': a share such as 0.25, or an amount"),
         (["--macs", "0.3", "--criterion", "taste"], 2, "criterion 'taste': there are cascade, s"),
-        (["--macs", "0.3", "--assistants", "-1"], 2, "assistants >= 0"),
+        (["--macs", "0.3", "--assistants", "-1"], 2, "assistants, hints >= 0"),
+        (["--macs", "0.3", "--hints", "-1"], 2, "assistants, hints >= 0"),
     ],
 )
 def test_requests_that_do_not_fit_leave_nothing_behind(folder, extra, status, message):

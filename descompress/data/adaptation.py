@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from hpatches_eval.detection import vertex
 from hpatches_eval.frames import pyramid, view
 
 from .photometric import Photometric
@@ -80,8 +81,8 @@ class Adaptation:
         edge = np.ones(strength.shape, bool)
         edge[BORDER:-BORDER, BORDER:-BORDER] = False
         y, x = np.nonzero(peaks & ~edge)
-        dx = _vertex(strength[y, x - 1], strength[y, x], strength[y, x + 1])
-        dy = _vertex(strength[y - 1, x], strength[y, x], strength[y + 1, x])
+        dx = vertex(strength[y, x - 1], strength[y, x], strength[y, x + 1])
+        dy = vertex(strength[y - 1, x], strength[y, x], strength[y + 1, x])
         rows = np.column_stack([x + dx, y + dy, np.minimum(strength[y, x], 1)])
         return rows[np.argsort(-rows[:, 2], kind="stable")]
 
@@ -111,9 +112,3 @@ def _inside(matrix: Float[np.ndarray, "3 3"], shape: tuple[int, int]) -> Float[n
     inner = np.zeros(shape, np.float32)
     inner[BORDER:-BORDER, BORDER:-BORDER] = 1
     return np.asarray(cv2.warpPerspective(inner, matrix, shape[::-1], flags=cv2.INTER_NEAREST))
-
-
-def _vertex(before: np.ndarray, at: np.ndarray, after: np.ndarray) -> np.ndarray:
-    """Offset of the top of the parabola through three neighbours, within half a pixel."""
-    curve = np.minimum(before - 2 * at + after, -1e-12)
-    return np.clip((before - after) / (2 * curve), -0.5, 0.5)
