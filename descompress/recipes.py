@@ -63,6 +63,11 @@ class Data:
     def __post_init__(self) -> None:
         if self.views < 1:
             raise RequestError(f"{self.views} views in a batch: at least 1")
+        if any(side < 16 or side % 8 for side in (self.height, self.width)):
+            raise RequestError(
+                f"views of {self.height} x {self.width} pixels: both sides must be multiples of 8, "
+                f"from 16 on"
+            )
         if self.batch < 2 or not 0 <= self.tour_share <= 1 or self.batches < 0:
             raise RequestError(f"{self}: batch >= 2, 0 <= tour_share <= 1 and batches >= 0")
 

@@ -118,6 +118,8 @@ def _data(
         raise RequestError("only a pack has a number of batches to learn from: give --pack")
     if material.labelled is not None:
         return _labelled(recipe, material)
+    if material.points is not None:
+        raise RequestError("--points are for image networks to learn; others learn patches")
     mixture = read_mixture(material, progress)
     source = mixture.source(recipe.data.batch, recipe.data.tour_share, recipe.seed)
     return _Data(source, held_out_validation(mixture), fingerprint(mixture.names()))
@@ -128,7 +130,11 @@ def _viewed(recipe: Recipe, material: Material, progress: Progress) -> _Data:
     if material.photographs is None or alone != Material(photographs=material.photographs):
         raise RequestError("image networks learn from photographs alone: give --photographs")
     size = recipe.data.height, recipe.data.width
-    if str(material.photographs) == shapes.NAME:
+    if recipe.data.batches:
+        raise RequestError("only a pack has a number of batches to learn from: give --pack")
+    if str(material.photographs) == shapes.NAME and not material.photographs.is_dir():
+        if material.points is not None:
+            raise RequestError("the points of drawn shapes are known: leave --points out")
         drawings = shapes.Shapes(recipe.data.views, size, recipe.seed)
         return _Data(drawings, Views.of(drawings.scenes(HELD_SHAPES)), shapes.NAME)
     found, finds = partial(progress, "finding points"), _finds(material.points)

@@ -193,11 +193,31 @@ def test_a_detector_of_drawn_shapes_finds_the_points_another_learns(folder):
     assert "hardnet finds no points: --points takes an image network" in said
 
 
+def test_a_folder_called_shapes_is_a_folder(folder, monkeypatch):
+    (folder / "here/shapes").mkdir(parents=True)
+    monkeypatch.chdir(folder / "here")
+    cv2.imwrite("shapes/flat.png", np.full((90, 90), 128, np.uint8))
+    args = train(folder, "here.safetensors", "--images", "shapes", *args_of(SMALL))
+    status, said = run("train", *args)
+    assert status == 1
+    assert "no photograph has 16 points to find" in said
+
+
+def test_patch_networks_find_no_points(folder):
+    words = ("train", "tfeat", folder / "p.safetensors", "--images", folder / "photographs")
+    status, said = run(*words, "--points", folder / "net.safetensors", "--steps", "1")
+    assert status == 2
+    assert "--points are for image networks" in said
+
+
 def test_what_does_not_fit_is_refused_in_a_line(folder, tmp_path):
     wrong = {
         ("--phototour", tmp_path): "image networks learn from photographs alone",
         ("--objective", "triplet"): "an objective of descriptors of patches, not of image networks",
         ("--height", "50"): "both sides must be multiples of 8",
+        ("--height", "0"): "both sides must be multiples of 8",
+        ("--batches", "7"): "only a pack has a number of batches",
+        ("--images", "shapes", "--points", "x"): "leave --points out",
         ("--views", "0"): "0 views in a batch",
     }
     for extra, line in wrong.items():

@@ -79,6 +79,6 @@ def _read(path: Path, count: int) -> Iterator[Float[np.ndarray, "n k"]]:
 
 def _write(path: Path, rows: list[np.ndarray]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as new, h5py.File(new, "w") as file:
+    with replacing(path, force=True) as new, h5py.File(new, "w") as file:
         file["points"] = np.concatenate(rows)
         file["ends"] = np.cumsum([len(points) for points in rows])

@@ -48,5 +48,5 @@ class SoftLabels(Objective):
         taught = self.taught(seen)
         if isinstance(seen, Viewed):
             rows = seen.cells(seen.logits), seen.cells(taught[0])
-            return softened_kl(*rows, self.temperature)
+            return softened_kl(*rows, self.temperature) if len(rows[0]) else seen.logits.sum() * 0
         return softened_kl(seen.logits, taught, self.temperature)

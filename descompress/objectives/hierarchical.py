@@ -8,8 +8,8 @@ levels of a detector (backbone, region, heads). Our reading, for patches:
 
 with x_l and t_l the maps of student and teacher at the sizes they have in common (see `maps`), and
 A_l a 1 x 1 convolution that is trained with the student and dropped after it. For networks of whole
-images the heads are two more levels: to the maps of the encoder come `detector_divergence` and
-`descriptor` times `descriptor_distance`.
+images the heads are two more levels: to the maps (at the size of the cells that of the descriptor
+head, which comes last) come `detector_divergence` and `descriptor` times `descriptor_distance`.
 """
 
 from dataclasses import dataclass

@@ -30,7 +30,7 @@ class Imitation(Objective):
                 f"imitation: the student's descriptors have length {student.shape[1]}, the "
                 f"teacher's {teacher.shape[1]}; take similarity, which does not mind"
             )
-        return (student - teacher).square().sum(1).mean()
+        return (student - teacher).square().sum() / max(len(student), 1)
 
     def _rows(self, seen: Seen | Viewed) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n e"]]:
         if isinstance(seen, Seen):

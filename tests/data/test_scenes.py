@@ -4,7 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from descompress.data.scenes import CELL, LONGEST, Scene, ViewPairs, read_scenes
+from descompress.data.adaptation import corners
+from descompress.data.photometric import Photometric
+from descompress.data.scenes import CELL, LONGEST, Finds, Scene, ViewPairs, read_scenes
+from descompress.data.viewpoints import Viewpoints
 from descompress.errors import RequestError
 from hpatches_eval.errors import DataError
 from hpatches_eval.frames import pyramid
@@ -45,9 +48,6 @@ def test_shapes_and_ranges(scenes):
 
 def test_matches_show_the_same_place(scenes):
     """Views without noise: a patch around one end looks like that around the other."""
-    from descompress.data.photometric import Photometric
-    from descompress.data.viewpoints import Viewpoints
-
     plain = Photometric(
         blur=0.0, noise=0.0, gamma=0.0, contrast=1.0, jpeg=0.0, shadow=0.0, occlusion=0.0
     )
@@ -86,6 +86,38 @@ def test_labelled_points_are_among_the_matches(scenes):
         assert len(known & found) >= min(len(known), 24) // 2
 
 
+def test_labels_of_both_views_lie_on_what_they_label():
+    """Bright dots, which are the points of the photograph, under strong warps."""
+    grid = np.mgrid[15:200:24, 15:260:24].reshape(2, -1).T[:, ::-1]
+    image = np.full((200, 260), 40, np.uint8)
+    for x, y in grid:
+        cv2.circle(image, (int(x), int(y)), 3, 255, -1)
+    points = np.column_stack([grid, np.ones(len(grid))]).astype(np.float64)
+    plain = Photometric(
+        blur=0.0, noise=0.0, gamma=0.0, contrast=1.0, jpeg=0.0, shadow=0.0, occlusion=0.0
+    )
+    batch = ViewPairs([Scene("dots", pyramid(image), points)], 6, (96, 128), photometric=plain)(0)
+    for side in (0, 1):
+        for view, rows in zip(batch.images[side].numpy(), batch.points[side].numpy(), strict=True):
+            on = rows[rows[:, 2] > 0, :2]
+            on = on[((on > 2) & (on < np.array([125, 93]))).all(1)].round().astype(int)
+            assert (view[0][on[:, 1], on[:, 0]] > 0.6).mean() > 0.95
+            assert (view[0] > 0.6).mean() < 0.3
+
+
+def test_the_cells_inside_are_those_that_a_warped_mask_fills(scenes):
+    source = ViewPairs(scenes[:1], 4, (64, 96), nearest=3.0, farthest=3.0)
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        matrices = source._matrices(scenes[0].levels.shape, rng)
+        for matrix in matrices:
+            inside = source._inside(scenes[0].levels.shape, matrix)
+            mask = np.ones(scenes[0].levels.shape, np.float32)
+            seen = cv2.warpPerspective(mask, np.linalg.inv(matrix), (96, 64))
+            cells = seen.reshape(8, 8, 12, 8).min((1, 3)) > 0.99
+            assert (cells == inside).mean() > 0.93
+
+
 def test_cells_beside_the_photograph_are_told(scenes):
     far = ViewPairs(scenes[:1], 1, (64, 96), nearest=4.0, farthest=4.0)(0)
     assert not far.inside.all()
@@ -120,6 +152,23 @@ def test_photographs_are_read_with_their_points_and_points_are_kept(tmp_path, di
     monkeypatch.setattr("descompress.data.points._found", None)
     again = read_scenes(tmp_path / "photographs", tmp_path / "cache")
     assert all(np.array_equal(a.points, b.points) for a, b in zip(first, again, strict=True))
+
+
+def test_points_may_be_found_by_another_detector(tmp_path, discs):
+    write(tmp_path / "photographs", discs, 1)
+    asked = []
+
+    def half(image: np.ndarray, most: int) -> np.ndarray:
+        asked.append(most)
+        return corners(image, most)[: most // 3]
+
+    (usual,) = read_scenes(tmp_path / "photographs", workers=1)
+    (same,) = read_scenes(tmp_path / "photographs", finds=Finds("same", corners))
+    (other,) = read_scenes(tmp_path / "photographs", finds=Finds("half", half))
+    np.testing.assert_array_equal(same.points, usual.points)
+    assert other.points[:, 2].sum() < 0.8 * usual.points[:, 2].sum()
+    assert asked[0] == round((150 - 8) * (180 - 8) / 512)  # one on 512 pixels off the border
+    assert max(asked) <= round(150 * 180 / 512)
 
 
 def test_large_photographs_are_shrunk(tmp_path, discs):

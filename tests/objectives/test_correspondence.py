@@ -33,6 +33,29 @@ def test_two_places_told_apart_by_one_right_angle():
     assert Correspondence(temperature=0.5)(seen).item() == pytest.approx(sharper)
 
 
+def test_each_view_is_described_at_its_own_places():
+    # What is at the first, second and third cell lies at the second, third and first of the other.
+    maps = torch.stack([one_hot(0, 1, 2), one_hot(2, 0, 1)])
+    told = matches(CENTRES, CENTRES[[1, 2, 0]])
+    expected = -math.log(math.e / (math.e + 2))
+    seen = viewed(descriptors=maps, matches=told)
+    assert Correspondence(temperature=1.0)(seen).item() == pytest.approx(expected)
+
+
+def test_places_are_close_or_not_in_the_view_that_is_searched():
+    # Alike in both views. In the first the places are 8 pixels apart, in the second 16: only a
+    # search in the first leaves the other out.
+    maps = torch.stack([one_hot(0, 0, 2), one_hot(0, 1, 0)])
+    told = matches(CENTRES[[0, 1]], CENTRES[[0, 2]])
+    seen = viewed(descriptors=maps, matches=told)
+    both = Correspondence(apart=4.0)(seen).item()
+    one = Correspondence(apart=12.0)(seen).item()
+    assert both == pytest.approx(math.log(2), rel=1e-5)
+    assert one == pytest.approx(math.log(2) / 2, rel=1e-5)
+    turned = viewed(descriptors=maps.flip(0), matches=told[:, :, [2, 3, 0, 1, 4]])
+    assert Correspondence(apart=12.0)(turned).item() == pytest.approx(one, rel=1e-5)
+
+
 def test_wrong_descriptors_cost_more():
     right = torch.stack([one_hot(0, 1, 2)] * 2)
     wrong = torch.stack([one_hot(0, 1, 2), one_hot(1, 0, 2)])
