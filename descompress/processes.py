@@ -38,6 +38,7 @@ def processes(device: str) -> Iterator[str]:
     distributed.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
         yield device
+        wait_for_all()  # who leaves first tears connections that others may still use
     finally:
         distributed.destroy_process_group()
 
