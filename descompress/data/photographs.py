@@ -21,13 +21,12 @@ from hpatches_eval.frames import (
     pyramid,
     similarity,
 )
-from hpatches_eval.sequences import find_images, read_grey
+from hpatches_eval.sequences import read_grey
 
 from .photometric import Photometric
-from .points import points_of
+from .points import FEWEST, pointed
 from .sizing import SIZE
 
-FEWEST = 16  # a photograph with fewer points is left out
 VERSION = "points 1"  # of the way points are found
 
 
@@ -59,15 +58,10 @@ def read_photographs(
     Raises:
         DataError: There are none, or one cannot be read.
     """
-    folder = Path(folder)
-    paths = find_images(folder)
-    found = points_of(folder, paths, _points_of, VERSION, cache=cache, workers=workers)
-    photographs = []
-    for i, (path, points) in enumerate(zip(paths, found, strict=True)):
-        if len(points) >= FEWEST:
-            name = path.relative_to(folder).as_posix()
-            photographs.append(Photograph(name, pyramid(read_grey(path)), points))
-        progress(i + 1, len(paths))
+    found = pointed(folder, _points_of, VERSION, cache=cache, progress=progress, workers=workers)
+    photographs = [
+        Photograph(name, pyramid(read_grey(path)), points) for name, path, points in found
+    ]
     if not photographs:
         raise DataError(f"{folder}: no photograph has {FEWEST} points to describe")
     return photographs

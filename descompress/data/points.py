@@ -12,6 +12,36 @@ from jaxtyping import Float
 
 from hpatches_eval.errors import DataError
 from hpatches_eval.files import replacing
+from hpatches_eval.sequences import find_images
+
+FEWEST = 16  # a photograph with fewer points is left out
+
+
+def pointed(
+    folder: str | Path,
+    find: Callable[[Path], Float[np.ndarray, "n k"]],
+    version: str,
+    *,
+    cache: str | Path | None,
+    progress: Callable[[int, int], None],
+    workers: int,
+) -> Iterator[tuple[str, Path, Float[np.ndarray, "n k"]]]:
+    """Name, path and points of each photograph below `folder` that has at least 16 points.
+
+    Args:
+        progress: Called with the photographs done and their total.
+        version, cache, workers: See `points_of`.
+
+    Raises:
+        DataError: There are no photographs, or the cache is damaged.
+    """
+    folder = Path(folder)
+    paths = find_images(folder)
+    found = points_of(folder, paths, find, version, cache=cache, workers=workers)
+    for i, (path, points) in enumerate(zip(paths, found, strict=True)):
+        if len(points) >= FEWEST:
+            yield path.relative_to(folder).as_posix(), path, points
+        progress(i + 1, len(paths))
 
 
 def points_of(

@@ -12,19 +12,18 @@ from jaxtyping import Bool, Float, UInt8
 
 from hpatches_eval.errors import DataError
 from hpatches_eval.frames import Pyramid, pyramid, view
-from hpatches_eval.sequences import find_images, read_grey
+from hpatches_eval.sequences import read_grey
 
 from ..errors import RequestError
+from ..nets.superpoint import CELL
 from . import ViewBatch
 from .adaptation import Adaptation, FindPoints, corners
 from .photometric import Photometric
-from .points import points_of
+from .points import FEWEST, pointed
 from .viewpoints import UPRIGHT, Viewpoints, middle, moved, within
 
-FEWEST = 16  # a photograph with fewer points is left out
 LONGEST = 640  # pixels of the longer side: larger photographs are shrunk
 VERSION = "corners 1"  # of the way points are found
-CELL = 8  # pixels on a side of a cell of an image network
 MOST_POINTS = 1024  # of a view
 
 
@@ -67,19 +66,12 @@ def read_scenes(
     Raises:
         DataError: There are none, or one cannot be read.
     """
-    folder = Path(folder)
-    paths = find_images(folder)
     if finds is None:
         find, version = _points_of, VERSION
     else:
         find, version, workers = partial(_points_of, find=finds.find), f"{VERSION} {finds.name}", 0
-    found = points_of(folder, paths, find, version, cache=cache, workers=workers)
-    scenes = []
-    for i, (path, points) in enumerate(zip(paths, found, strict=True)):
-        if len(points) >= FEWEST:
-            name = path.relative_to(folder).as_posix()
-            scenes.append(Scene(name, pyramid(read_shrunk(path)), points))
-        progress(i + 1, len(paths))
+    found = pointed(folder, find, version, cache=cache, progress=progress, workers=workers)
+    scenes = [Scene(name, pyramid(read_shrunk(path)), points) for name, path, points in found]
     if not scenes:
         raise DataError(f"{folder}: no photograph has {FEWEST} points to find")
     return scenes

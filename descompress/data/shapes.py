@@ -19,9 +19,10 @@ from jaxtyping import Float, UInt8
 
 from hpatches_eval.frames import pyramid
 
+from ..nets.superpoint import CELL
 from . import ViewBatch
 from .photometric import Photometric
-from .scenes import CELL, MOST_POINTS, Scene
+from .scenes import MOST_POINTS, Scene
 from .viewpoints import within
 
 NAME = "shapes"  # in place of a folder of photographs

@@ -20,9 +20,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..errors import RequestError
+from ..nets.superpoint import CELL
 from .base import Objective, Viewed
-
-CELL = 8
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import pytest
 
 from descompress.data.adaptation import corners
 from descompress.data.photometric import Photometric
-from descompress.data.scenes import CELL, LONGEST, Finds, Scene, ViewPairs, read_scenes
+from descompress.data.scenes import LONGEST, Finds, Scene, ViewPairs, read_scenes
 from descompress.data.viewpoints import Viewpoints
 from descompress.errors import RequestError
+from descompress.nets.superpoint import CELL
 from hpatches_eval.errors import DataError
 from hpatches_eval.frames import pyramid
 
