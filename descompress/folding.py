@@ -7,6 +7,7 @@ from torch import nn
 
 from .errors import RequestError
 from .methods import Layer
+from .methods.stages import absorb_norm_
 from .nets import Net, SuperPoint, build
 
 
@@ -29,15 +30,7 @@ def folded(net: Net) -> Net:
     for name, norm in net.named_children():
         if isinstance(norm, nn.BatchNorm2d):
             layer = plain.get_submodule(name.replace("norm", "conv"))
-            _fold_(layer.mixer if isinstance(layer, Layer) else layer, norm)
+            conv = layer.mixer if isinstance(layer, Layer) else layer
+            assert isinstance(conv, nn.Conv2d)
+            absorb_norm_(conv, norm)
     return plain.eval()
-
-
-def _fold_(conv: nn.Module, norm: nn.BatchNorm2d) -> None:
-    assert isinstance(conv, nn.Conv2d)
-    assert conv.bias is not None
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    scale = norm.weight * (norm.running_var + norm.eps).rsqrt()
-    conv.weight.mul_(scale[:, None, None, None])
-    conv.bias.copy_((conv.bias - norm.running_mean) * scale + norm.bias)

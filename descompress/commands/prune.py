@@ -26,7 +26,7 @@ _OWN = [
         "random or uniform, which choose before any training.  [default: cascade]",
     ),
     click.option(
-        "--assistants", type=int, help="Models between student and teacher.  [default: 2]"
+        "--assistants", type=int, help="Models between student and teacher.  [default: 0]"
     ),
     click.option(
         "--joint-steps", type=int, help="Steps in which channels are found.  [default: 600]"

@@ -34,6 +34,10 @@ class Layer(nn.Module, ABC):
         """The outputs of the chain."""
         return self.mixer(self.mixed(x))
 
+    def rewritten(self) -> nn.Module:
+        """What computes the same in eval mode, as runtimes are fastest with; `self` is used up."""
+        return self
+
     def wire(self, wiring: Wiring, name: str, x: Wire) -> Wire:
         """How channels run through: from stage to stage, unless overridden."""
         for stage, _ in self.named_children():

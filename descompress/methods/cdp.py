@@ -10,12 +10,13 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..errors import SpecError
 from ..wiring import Wire, Wiring
 from .base import Layer, Method, Setting, copy_bias_, require_plain, require_weights
 from .lowrank import channel_factors, matrix_factors
-from .stages import SpatialStage, between, require_inner
+from .stages import SpatialStage, absorb_norm_, between, require_inner
 
 
 class CDPConv2d(Layer):
@@ -49,6 +50,11 @@ class CDPConv2d(Layer):
         first, rest = x.split([self.dense.in_channels, self.depthwise.in_channels], dim=1)
         return self.inner(torch.cat([self.dense(first), self.depthwise(rest)], dim=1))
 
+    @torch.no_grad()
+    def rewritten(self) -> nn.Module:
+        """See `MergedCDP`."""
+        return MergedCDP(self)
+
     def wire(self, wiring: Wiring, name: str, x: Wire) -> Wire:
         """Both branches side by side, then the mixing."""
         first, rest = x.split(self.dense.in_channels)
@@ -73,6 +79,35 @@ class CDPConv2d(Layer):
         self.pointwise.weight.copy_(torch.cat([dense_mix, mix], dim=1)[:, :, None, None])
         copy_bias_(self.pointwise, conv)
         return self
+
+
+class MergedCDP(nn.Module):
+    """What a CDP layer computes in eval mode, without concatenation and with one narrow slice.
+
+    The pointwise convolution is split in two and the parts are summed. Its first part is merged
+    into the dense branch where nothing stands between them: k*k*alpha*n + k*k*c + c*n
+    multiply-accumulates an output, n*n fewer than before. The depthwise convolution runs over all
+    channels, zeros where the dense branch reads, so that no runtime has to change layouts.
+    """
+
+    def __init__(self, layer: CDPConv2d) -> None:
+        super().__init__()
+        dense, rest, mixer = layer.dense, layer.depthwise, layer.pointwise
+        self.alpha, width = dense.in_channels, dense.out_channels
+        first, last = mixer.weight.split([width, rest.in_channels], dim=1)
+        self.inner: nn.Module = nn.Identity()
+        if isinstance(layer.inner, nn.Sequential):
+            norm, self.inner = layer.inner[0], layer.inner[1]
+            absorb_norm_(dense, _channels(norm, 0, width))
+            absorb_norm_(rest, _channels(norm, width, width + rest.in_channels))
+            self.dense = nn.Sequential(dense, self.inner, _pointwise(first, mixer.bias))
+        else:
+            self.dense = _merged(dense, first, mixer.bias)
+        self.depthwise = _widened(rest, self.alpha)
+        self.pointwise = _pointwise(F.pad(last, (0, 0, 0, 0, self.alpha, 0)), None)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n h2 w2"]:
+        return self.dense(x[:, : self.alpha]) + self.pointwise(self.inner(self.depthwise(x)))
 
 
 @dataclass(frozen=True)
@@ -130,6 +165,45 @@ class CDP(Method):
         assert isinstance(layer, CDPConv2d)
         width, n = layer.dense.out_channels, layer.pointwise.out_channels
         return replace(self, alpha=layer.dense.in_channels, width=0 if width == n else width)
+
+
+def _merged(dense: SpatialStage, mix: Float[Tensor, "n w 1 1"], bias: Tensor | None) -> nn.Conv2d:
+    """A dense stage and the matrix that mixes its outputs, as one convolution."""
+    merged = SpatialStage(dense, dense.in_channels, len(mix))
+    weight = (mix.flatten(1).double() @ dense.weight.flatten(1).double()).to(mix)
+    merged.weight = nn.Parameter(weight.unflatten(1, dense.weight.shape[1:]))
+    merged.bias = None if bias is None else nn.Parameter(bias)
+    return merged
+
+
+def _widened(depthwise: SpatialStage, alpha: int) -> nn.Conv2d:
+    """A depthwise stage that reads `alpha` channels more, the first, and makes zeros of them."""
+    c = alpha + depthwise.in_channels
+    wide = SpatialStage(depthwise, c, c, depthwise=True)
+    wide.weight = nn.Parameter(F.pad(depthwise.weight, (0, 0, 0, 0, 0, 0, alpha, 0)))
+    if depthwise.bias is not None:
+        wide.bias = nn.Parameter(F.pad(depthwise.bias, (alpha, 0)))
+    return wide
+
+
+def _pointwise(weight: Float[Tensor, "n c 1 1"], bias: Tensor | None) -> nn.Conv2d:
+    conv = nn.Conv2d(weight.shape[1], len(weight), 1, bias=False)
+    conv.weight = nn.Parameter(weight.contiguous())
+    conv.bias = None if bias is None else nn.Parameter(bias)
+    return conv
+
+
+def _channels(norm: nn.Module, start: int, stop: int) -> nn.BatchNorm2d:
+    """A batch norm without weights of some of the channels of another."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    part = nn.BatchNorm2d(stop - start, norm.eps, affine=False)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    part.running_mean, part.running_var = (
+        norm.running_mean[start:stop],
+        norm.running_var[start:stop],
+    )
+    return part
 
 
 def _dense_factors(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from .base import Layer, Method, Setting, copy_bias_, number, require_plain
 from .lowrank import channel_factors
-from .stages import SpatialStage, between, require_inner
+from .stages import SpatialStage, absorb_norm_, between, require_inner
 
 
 class DepthwiseConv2d(Layer):
@@ -39,6 +39,13 @@ class DepthwiseConv2d(Layer):
     def mixed(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b m h2 w2"]:
         """The outputs of the depthwise convolution."""
         return self.inner(self.depthwise(x))
+
+    def rewritten(self) -> nn.Module:
+        """With the inner batch norm, if there is one, in the depthwise convolution."""
+        if isinstance(self.inner, nn.Sequential):
+            absorb_norm_(self.depthwise, self.inner[0])
+            self.inner = self.inner[1]
+        return self
 
     @torch.no_grad()
     def project_(self, conv: nn.Conv2d) -> "DepthwiseConv2d":

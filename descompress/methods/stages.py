@@ -74,3 +74,17 @@ class SpatialStage(nn.Conv2d):
             return parts[0]
         last = torch.stack([part.permute(0, 2, 3, 1) for part in parts], dim=-1).flatten(3)
         return last.permute(0, 3, 1, 2)
+
+
+@torch.no_grad()
+def absorb_norm_(conv: nn.Conv2d, norm: nn.Module) -> None:
+    """Give `conv` the weights and bias with which it computes what `norm` makes of its outputs."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = (norm.running_var + norm.eps).rsqrt()
+    scale = scale if norm.weight is None else scale * norm.weight
+    shift = -norm.running_mean if conv.bias is None else conv.bias - norm.running_mean
+    bias = shift * scale if norm.bias is None else shift * scale + norm.bias
+    conv.weight.mul_(scale[:, None, None, None])
+    conv.bias = nn.Parameter(bias, requires_grad=conv.weight.requires_grad)

@@ -68,12 +68,16 @@ def _complete(spec: Spec) -> dict[str, Any]:
         known = ", ".join(parameters)
         raise SpecError(f"{spec.net} has no argument {unknown[0]!r}; it has {known}")
     for name, value in spec.args.items():
-        _check(f"{spec.net}: {name}", value, parameters[name])
+        free = name in NETS[spec.net].any_length
+        _check(f"{spec.net}: {name}", value, parameters[name], free=free)
     return {name: parameter.default for name, parameter in parameters.items()} | dict(spec.args)
 
 
-def _check(what: str, value: Any, parameter: inspect.Parameter) -> None:
-    if not _alike(value, parameter.default):
+def _check(what: str, value: Any, parameter: inspect.Parameter, *, free: bool) -> None:
+    default = parameter.default
+    if free and isinstance(value, tuple):
+        default = (default[0],) * len(value)
+    if not _alike(value, default):
         raise SpecError(
             f"{what} must be like its default {parameter.default!r}, not {brief(value)}"
         )

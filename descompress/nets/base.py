@@ -19,6 +19,7 @@ class Net(nn.Module, ABC):
 
     spec: Spec
     input_shape: ClassVar[tuple[int | None, ...]]
+    any_length: ClassVar[frozenset[str]] = frozenset()  # arguments longer or shorter than defaults
 
     @abstractmethod
     def layer_numbers(self) -> dict[str, str]:
@@ -87,17 +88,22 @@ class PatchNet(Net):
         return x.to(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 
-def convolved(c: int, n: int, stride: int) -> list[nn.Module]:
-    """A 3 x 3 convolution without bias, a batch norm without weights, and ReLU."""
-    conv = nn.Conv2d(c, n, 3, stride, 1, bias=False)
+def convolved(c: int, n: int, stride: int, size: int = 3) -> list[nn.Module]:
+    """A convolution of an odd size without bias, a batch norm without weights, and ReLU."""
+    conv = nn.Conv2d(c, n, size, stride, size // 2, bias=False)
     return [conv, nn.BatchNorm2d(n, affine=False), nn.ReLU()]
 
 
 def standardised(patches: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b 1 h w"]:
     """Each patch with mean 0 and standard deviation 1 (n - 1 in its denominator).
 
-    Mean and deviation take no gradient: through a patch sampler it is very noisy.
+    Mean and deviation take no gradient: through a patch sampler it is very noisy. In ONNX it is one
+    node, of which 1e-12 is added to the variance in place of 1e-6 to the deviation.
     """
+    if torch.onnx.is_in_onnx_export():
+        pixels = patches[0].numel()
+        weight = patches.new_full(patches.shape[1:], ((pixels - 1) / pixels) ** 0.5)
+        return F.layer_norm(patches, patches.shape[1:], weight, eps=1e-12)
     with torch.no_grad():
         mean = patches.mean((1, 2, 3), keepdim=True)
         squares = (patches - mean).square().sum((1, 2, 3), keepdim=True)

@@ -15,19 +15,24 @@ from ..errors import SpecError
 from ..wiring import Wire, Wiring
 from .base import PatchNet, convolved, standardised, unit_rows
 
+STRIDES = {1, 2, 4}
+
 
 class Strided(PatchNet):
     """Describe grey 32 x 32 patches by unit vectors, in about a million multiply-accumulates.
 
     Args:
-        widths: Output channels of the four 3 x 3 convolutions; pruning shrinks these.
-        strides: Of these convolutions, 1 or 2 each.
+        widths: Output channels of the convolutions; pruning shrinks these.
+        strides: Of these convolutions, 1, 2 or 4 each, 32 in all at most.
+        kernels: Their sizes, odd numbers.
         bottleneck: Channels of the mixtures that the window reads.
         dim: Length of the descriptor.
 
     Raises:
-        SpecError: Another stride.
+        SpecError: Another stride or size, or not one of each for every width.
     """
+
+    any_length = frozenset({"widths", "strides", "kernels"})
 
     def __init__(
         self,
@@ -35,13 +40,13 @@ class Strided(PatchNet):
         strides: Sequence[int] = (2, 2, 1, 2),
         bottleneck: int = 32,
         dim: int = 128,
+        kernels: Sequence[int] = (3, 3, 3, 3),
     ) -> None:
         super().__init__()
-        if not set(strides) <= {1, 2}:
-            raise SpecError(f"strided: strides are 1 or 2, not {', '.join(map(str, strides))}")
+        _check(widths, strides, kernels)
         layers: list[nn.Module] = []
-        for c, n, s in zip((1, *widths[:-1]), widths, strides, strict=True):
-            layers += convolved(c, n, s)
+        for c, *rest in zip((1, *widths[:-1]), widths, strides, kernels, strict=True):
+            layers += convolved(c, *rest)
         size = self.patch_size // prod(strides)
         mixer = nn.Conv2d(widths[-1], bottleneck, 1, bias=False)
         window = nn.Conv2d(bottleneck, dim, size, bias=False)
@@ -53,14 +58,14 @@ class Strided(PatchNet):
         return [wiring.through("features", wiring.source(1))]
 
     def widths(self) -> dict[str, tuple[str, int | None]]:
-        """Of the four 3 x 3 convolutions and the 1 x 1 one."""
-        names = list(self.layer_numbers().values())[:5]
-        places = [*(("widths", i) for i in range(4)), ("bottleneck", None)]
+        """Of all layers but the window."""
+        names = list(self.layer_numbers().values())[:-1]
+        places = [*(("widths", i) for i in range(len(names) - 1)), ("bottleneck", None)]
         return dict(zip(names, places, strict=True))
 
     def layer_numbers(self) -> dict[str, str]:
-        """Numbers "1" to "4" are the 3 x 3 convolutions, "5" the 1 x 1 one, "6" the window."""
-        places = (0, 3, 6, 9, 13, 14)
+        """From "1" on the convolutions, then the 1 x 1 one, last the window."""
+        places = [i for i, layer in enumerate(self.features) if not _follows(layer)]
         return {str(i + 1): f"features.{place}" for i, place in enumerate(places)}
 
     def forward(self, patches: Tensor) -> Float[Tensor, "b d"]:
@@ -74,3 +79,21 @@ class Strided(PatchNet):
         """
         x = self._to_weights(standardised(self._prepared(patches)))
         return unit_rows(self.features(x).flatten(1))
+
+
+def _follows(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.BatchNorm2d | nn.ReLU | nn.Dropout)
+
+
+def _check(widths: Sequence[int], strides: Sequence[int], kernels: Sequence[int]) -> None:
+    if not set(strides) <= STRIDES or PatchNet.patch_size % prod(strides):
+        said = ", ".join(map(str, strides))
+        raise SpecError(f"strided: strides are 1, 2 or 4, 32 in all at most, not {said}")
+    if any(size < 1 or size % 2 == 0 for size in kernels):
+        said = ", ".join(map(str, kernels))
+        raise SpecError(f"strided: kernels are odd sizes, not {said}")
+    if not widths or not len(widths) == len(strides) == len(kernels):
+        raise SpecError(
+            f"strided: a width, a stride and a kernel for each convolution, not {len(widths)}, "
+            f"{len(strides)} and {len(kernels)}"
+        )

@@ -3,7 +3,7 @@
 [prune]
 macs = 0.25                   # or params, latency, channels: see budgets.Budget.parse
 criterion = "cascade"         # or "structure"; or one of criteria.CRITERIA, which choose at once
-assistants = 2                # of the cascade
+assistants = 0                # of the cascade
 steps = 600                   # in which channels are found, before the plan's steps
 prune_first = false           # whether the first layer may lose channels too
 hints = 0.0                   # weight of the maps of teachers beside what they say, in a cascade
@@ -46,7 +46,7 @@ class Pruning:
 
     budget: Budget
     criterion: str = CASCADE
-    assistants: int = 2
+    assistants: int = 0
     steps: int = 600
     prune_first: bool = False
     hints: float = 0.0

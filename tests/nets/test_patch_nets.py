@@ -14,6 +14,7 @@ from descompress.costs import cost
 from descompress.errors import InputError, SpecError
 from descompress.methods import CDP
 from descompress.nets import NETS, Classifier, PatchNet, build
+from descompress.slimming import slim
 from descompress.spec import Spec
 
 PATCH_NETS = [name for name, kind in NETS.items() if issubclass(kind, PatchNet)]
@@ -118,6 +119,15 @@ def test_strided_costs_what_its_layers_do():
     assert (
         build(Spec("strided", {"strides": (1, 1, 1, 1)})).conv("features.14").kernel_size[0] == 32
     )
+
+
+def test_strided_takes_any_number_of_convolutions_of_any_odd_size():
+    args = {"widths": (5, 6), "strides": (4, 2), "kernels": (7, 3), "bottleneck": 3, "dim": 16}
+    net = build(Spec("strided", args)).eval()
+    found = cost(net)
+    assert found.params == 49 * 5 + 9 * 5 * 6 + 6 * 3 + 4 * 4 * 3 * 16
+    assert found.macs == 8 * 8 * 49 * 5 + 4 * 4 * (9 * 5 * 6 + 6 * 3) + 4 * 4 * 3 * 16
+    assert slim(net, {"1": 2, "2": 3, "3": 2}).spec.args["widths"] == (2, 3)
 
 
 @pytest.mark.parametrize("name", ["l2net", "desdis"])
@@ -285,7 +295,11 @@ def test_layer_numbers_name_all_convolutions(name, numbers):
         (Spec("l2net", {"widths": [32, 32]}), "widths must be like its default"),
         (Spec("l2net", {"widths": [32, 32, 64, 64, 128, "x"]}), "widths must be like"),
         (Spec("l2net", {"input_norm": "none"}), "input_norm must be one of standard, instance"),
-        (Spec("strided", {"strides": (2, 2, 1, 4)}), "strides are 1 or 2, not 2, 2, 1, 4"),
+        (Spec("strided", {"strides": (2, 2, 1, 3)}), "strides are 1, 2 or 4, .* not 2, 2, 1, 3"),
+        (Spec("strided", {"strides": (4, 4, 4, 1)}), "32 in all at most, not 4, 4, 4, 1"),
+        (Spec("strided", {"kernels": (3, 3, 2, 3)}), "kernels are odd sizes, not 3, 3, 2, 3"),
+        (Spec("strided", {"widths": (8, 8)}), "for each convolution, not 2, 4 and 4"),
+        (Spec("strided", {"widths": ()}), "for each convolution, not 0, 4 and 4"),
         (Spec("tfeat", {"output": "sign"}), "output must be one of tanh, unit"),
         (
             Spec("l2net", {}, {"features.3": CDP("variance")}),

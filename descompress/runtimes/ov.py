@@ -1,0 +1,75 @@
+"""OpenVINO, on the CPU."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..errors import ArtifactError, RequestError
+from .base import Session
+from .facts import Facts
+
+BACKEND = "openvino"
+
+
+@dataclass(frozen=True)
+class OpenVino:
+    """Opens an exported network in OpenVINO.
+
+    Args:
+        model: The content of the ONNX file.
+        threads: That it computes on; 0 for as many as there are processors.
+        where: What errors call it.
+        bf16: Compute what is not quantised in bfloat16.
+    """
+
+    model: bytes
+    threads: int = 1
+    where: str = "the model"
+    bf16: bool = False
+
+    def __call__(self) -> Session:
+        """The session.
+
+        Raises:
+            RequestError: OpenVINO is not installed.
+            ArtifactError: The model is not what `descompress export` writes.
+        """
+        core = _core()
+        try:
+            model = core.read_model(self.model)
+            compiled = core.compile_model(model, "CPU", self._settings())
+        except Exception as error:  # it has no common class of errors
+            said = " ".join(str(error).split())[:200]
+            raise ArtifactError(f"{self.where}: OpenVINO cannot read it ({said})") from None
+        facts = Facts.from_metadata(_metadata(model), self.where)
+        request = compiled.create_infer_request()
+
+        def run(batch: np.ndarray) -> Sequence[np.ndarray]:
+            found = request.infer([batch], share_inputs=True)
+            return [found[i] for i in range(len(compiled.outputs))]
+
+        precision = "bf16" if self.bf16 and facts.precision == "fp32" else facts.precision
+        return Session(facts, f"{BACKEND} {precision}", run)
+
+    def _settings(self) -> dict[str, Any]:
+        hint = "bf16" if self.bf16 else "f32"
+        threads = {"INFERENCE_NUM_THREADS": self.threads} if self.threads else {}
+        return {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY", **threads}
+
+
+def _core() -> Any:
+    try:
+        import openvino
+    except ImportError:
+        raise RequestError("this needs OpenVINO: pip install 'descompress[openvino]'") from None
+    return openvino.Core()
+
+
+def _metadata(model: Any) -> Mapping[str, str]:
+    """The ONNX metadata, which OpenVINO keeps as runtime information."""
+    try:
+        return {k: v.value for k, v in model.rt_info["framework"].items()}
+    except (KeyError, RuntimeError, AttributeError):
+        return {}
