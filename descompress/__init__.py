@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from .converter import convert
     from .costs import Cost, cost
     from .features import finder
-    from .keypoints import Selection
     from .methods import CDP, TDW, Depthwise, Tucker
     from .nets import Net, build
+    from .selection import Selection
     from .shelf import load
     from .slimming import slim
     from .spec import Spec
@@ -34,7 +34,7 @@ _HOMES = {
     "Cost": "costs",
     "cost": "costs",
     "finder": "features",
-    "Selection": "keypoints",
+    "Selection": "selection",
     "CDP": "methods",
     "Depthwise": "methods",
     "TDW": "methods",

@@ -19,6 +19,7 @@ VERBS = {
     "describe": ("describe", "describe", "Find and describe keypoints of images."),
     "distill": ("train", "distill", "Train a small network to do what a large one does."),
     "eval": ("evaluate", "evaluate", "Evaluate networks on HPatches."),
+    "export": ("export", "export", "Write a network as an ONNX file."),
     "import": ("import_", "import_", "Read a published checkpoint."),
     "match": ("match", "match", "Match two images, and draw it."),
     "pack": ("pack", "pack", "Make the batches of many trainings once."),

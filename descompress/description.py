@@ -5,7 +5,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import nn
 
-from .data.sizing import shrunk
+from .sizing import shrunk
 
 BATCH = 256  # larger ones are slower on a CPU: their maps leave the caches
 

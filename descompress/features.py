@@ -5,49 +5,22 @@ difference-of-Gaussians points, each by the square around it that its scale and 
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from functools import partial
 
-import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from hpatches_eval.features import Features, Finder
-from hpatches_eval.frames import cut, pyramid, similarity
 
-from .data.sizing import SIZE
 from .description import describe
+from .detections import Detect, PatchFinder, sift
 from .errors import RequestError
-from .keypoints import Keypoints, Selection, descriptors_at, keypoints, padded, scores
+from .keypoints import Keypoints, descriptors_at, keypoints, padded, scores
 from .nets import Classifier, Net, PatchNet
-
-# Half-width of the described square, in units of a detection's scale. Of 5, 6, 7.5, 9 and 12 the
-# first from which on matches got hardly better, on sequences synthesised from photographs.
-MEASUREMENT = 7.5
-
-Detect: TypeAlias = Callable[
-    [UInt8[np.ndarray, "h w"], int], tuple[Float[np.ndarray, "n 4"], Float32[np.ndarray, " n"]]
-]
-
-
-def sift(
-    image: UInt8[np.ndarray, "h w"], most: int
-) -> tuple[Float[np.ndarray, "n 4"], Float32[np.ndarray, " n"]]:
-    """The strongest difference-of-Gaussians points of OpenCV, one row for each orientation.
-
-    Source: D. Lowe, "Distinctive image features from scale-invariant keypoints", IJCV 2004.
-    """
-    # Without the precise upscaling all points lie a quarter of a pixel to the lower right.
-    engine = cv2.SIFT.create(nfeatures=0, enable_precise_upscale=True)
-    found = [
-        (-k.response, *k.pt, MEASUREMENT * k.size / 2, np.deg2rad(k.angle))
-        for k in engine.detect(image, None)
-    ]
-    rows = np.array(sorted(found)[:most], dtype=np.float64).reshape(-1, 5)
-    return rows[:, 1:], -rows[:, 0].astype(np.float32)
+from .selection import Selection
 
 
 def finder(
@@ -67,7 +40,7 @@ def finder(
     """
     selection = selection or Selection()
     if isinstance(net, PatchNet):
-        return PatchFinder(net, selection.most, detect)
+        return PatchFinder(partial(describe, net), selection.most, detect)
     if isinstance(net, Net) and not isinstance(net, Classifier):
         return ImageFinder(net, selection)
     name = net.spec.net if isinstance(net, Net) else type(net).__name__
@@ -106,33 +79,3 @@ class ImageFinder:
         size = image.shape[0], image.shape[1]
         (found,) = keypoints(scores(maps.logits), self.selection, size)
         return found, maps.descriptors
-
-
-@dataclass(frozen=True, slots=True)
-class PatchFinder:
-    """Detections of another kind, described by a patch network; see `finder`."""
-
-    net: nn.Module
-    most: int
-    detect: Detect
-
-    def __call__(self, image: UInt8[np.ndarray, "h w"]) -> Features:
-        begin = time.perf_counter()
-        points, strengths = self.detect(image, self.most)
-        between = time.perf_counter()
-        rows = describe(self.net, patches_at(image, points))
-        return Features(
-            points[:, :2].astype(np.float32),
-            rows,
-            strengths,
-            {"detection": between - begin, "description": time.perf_counter() - between},
-        )
-
-
-def patches_at(
-    image: UInt8[np.ndarray, "h w"], points: Float[np.ndarray, "n 4"]
-) -> UInt8[np.ndarray, "n 32 32"]:
-    """The patches of points (x, y, half-width, angle); outside the image its border repeats."""
-    levels = pyramid(image)
-    patches = [cut(levels, similarity(*point), SIZE) for point in points.tolist()]
-    return np.stack(patches) if patches else np.empty((0, SIZE, SIZE), np.uint8)

@@ -12,8 +12,8 @@ from hpatches_eval.detection import detect
 from hpatches_eval.files import replacing
 from hpatches_eval.frames import cut, pyramid, similarity
 
-from .data.sizing import SIZE
 from .errors import RequestError
+from .sizing import SIZE
 
 CLOSE = 3.0  # pixels
 GREEN, RED, GREY = (60, 200, 60), (60, 60, 220), (235, 235, 235)

@@ -19,8 +19,8 @@ from .costs import cost
 from .errors import RequestError
 from .evaluation import File
 from .features import finder
-from .keypoints import Selection
 from .nets import PatchNet
+from .selection import Selection
 from .shelf import sha256
 
 

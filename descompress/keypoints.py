@@ -8,7 +8,6 @@ Source: D. DeTone, T. Malisiewicz, A. Rabinovich, "SuperPoint", CVPR workshops 2
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -16,38 +15,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from .errors import InputError, RequestError
+from .errors import InputError
 from .nets.base import unit_rows
 from .nets.superpoint import BINS, CELL
+from .selection import Selection
 
 EXACT = 2**24  # whole numbers below are exact in float32
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which pixels of a score map become keypoints.
-
-    Args:
-        radius: No two keypoints are this close in both x and y, in pixels.
-        border: Pixels along the edges of the image that are left out.
-        threshold: Scores must be above it.
-        most: Keep at most so many of an image, the strongest.
-        subpixel: Whether to place keypoints between pixels, at most half a pixel away.
-
-    Raises:
-        RequestError: A negative number, or not one keypoint asked for.
-    """
-
-    radius: int = 4
-    border: int = 4
-    threshold: float = 0.005
-    most: int = 1000
-    subpixel: bool = True
-
-    def __post_init__(self) -> None:
-        for name, least in (("radius", 0), ("border", 0), ("threshold", 0), ("most", 1)):
-            if not getattr(self, name) >= least:
-                raise RequestError(f"{name} must be {least} or more, not {getattr(self, name)}")
 
 
 class Keypoints(NamedTuple):

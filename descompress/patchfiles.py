@@ -8,9 +8,11 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from hpatches_eval.patches import TYPES, PatchRelease
+from hpatches_eval.sequences import find_images
 
-from .data.sizing import shrunk
 from .errors import FileError
+from .images import read_image
+from .sizing import shrunk
 
 STRIPS = 64  # of a patch release that are looked at
 IMAGE_SIZE = (240, 320)
@@ -33,26 +35,37 @@ def read_patches(path: str | Path, count: int = 4096, seed: int = 0) -> Tensor:
     elif any(path.glob("*/ref.png")):
         patches = _release(path, draw)
     else:
-        patches = [_strip(file) for file in _images(path, ("*.png",))]
+        patches = [_strip(file) for file in _strips(path)]
     quota = -(-count // len(patches))
     drawn = [p[np.sort(draw.permutation(len(p))[:quota])] for p in patches]
     return torch.from_numpy(np.concatenate([_scaled(p, path) for p in drawn]))[:count, None]
 
 
 def read_images(path: str | Path, count: int = 16) -> Tensor:
-    """The middles of the first `count` images of a folder, (n, 1, 240, 320), grey in [0, 1].
+    """The middles of up to `count` images of a folder, (n, 1, 240, 320), grey in [0, 1].
 
     Raises:
-        FileError: There are none, or one is smaller.
+        DataError: There are none.
+        FileError: One is smaller, or cannot be read.
     """
-    files = _images(Path(path), ("*.png", "*.jpg", "*.jpeg", "*.ppm"))[:count]
+    files = some_images(Path(path), count)
     return torch.from_numpy(np.stack([_middle(file) for file in files]))[:, None].float() / 255
 
 
-def _images(folder: Path, patterns: tuple[str, ...]) -> list[Path]:
-    files = sorted(file for pattern in patterns for file in folder.glob(pattern))
+def some_images(folder: Path, count: int) -> list[Path]:
+    """Up to `count` image files in and below a folder, evenly spread over their order by path.
+
+    Raises:
+        DataError: There are none.
+    """
+    files = find_images(folder)
+    return files[:: -(-len(files) // count)]
+
+
+def _strips(folder: Path) -> list[Path]:
+    files = sorted(folder.glob("*.png"))
     if not files:
-        raise FileError(f"{folder}: holds none of {', '.join(patterns)}")
+        raise FileError(f"{folder}: holds no *.png")
     return files
 
 
@@ -76,17 +89,8 @@ def _array(path: Path) -> np.ndarray:
     return array
 
 
-def _grey(file: Path) -> UInt8[np.ndarray, "h w"]:
-    import cv2
-
-    pixels = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
-    if pixels is None:
-        raise FileError(f"{file}: not an image")
-    return np.asarray(pixels, np.uint8)
-
-
 def _strip(file: Path) -> UInt8[np.ndarray, "n s s"]:
-    pixels = _grey(file)
+    pixels = read_image(file)
     height, width = pixels.shape
     if height % width:
         raise FileError(f"{file}: {width} x {height} pixels are no column of square patches")
@@ -94,7 +98,7 @@ def _strip(file: Path) -> UInt8[np.ndarray, "n s s"]:
 
 
 def _middle(file: Path) -> UInt8[np.ndarray, "240 320"]:
-    pixels = _grey(file)
+    pixels = read_image(file)
     (height, width), (h, w) = pixels.shape, IMAGE_SIZE
     if height < h or width < w:
         raise FileError(f"{file}: {width} x {height} pixels are fewer than {w} x {h}")

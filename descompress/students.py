@@ -21,14 +21,14 @@ from .data.labelled import Labelled, read_labelled
 from .data.mixture import Material, read_mixture
 from .data.packed import Pack
 from .data.photographs import held_out
-from .data.scenes import Finds, ViewPairs, read_scenes
+from .data.scenes import Finds, ViewPairs, images_of, read_scenes
 from .errors import RequestError
 from .features import finder
 from .judging import Accuracy
-from .keypoints import Selection
 from .nets import NETS, Classifier, Net, PatchNet, SuperPoint, build
 from .recipes import Recipe
 from .runs import Measures
+from .selection import Selection
 from .shelf import SUFFIX
 from .spec import Spec
 from .teachers import digest, teacher_descriptors
@@ -136,7 +136,7 @@ def _viewed(recipe: Recipe, material: Material, progress: Progress) -> _Data:
         if material.points is not None:
             raise RequestError("the points of drawn shapes are known: leave --points out")
         drawings = shapes.Shapes(recipe.data.views, size, recipe.seed)
-        return _Data(drawings, Views.of(drawings.scenes(HELD_SHAPES)), shapes.NAME)
+        return _Data(drawings, Views.of(images_of(drawings.scenes(HELD_SHAPES))), shapes.NAME)
     found, finds = partial(progress, "finding points"), _finds(material.points)
     scenes = read_scenes(material.photographs, material.cache, found, finds=finds)
     kept = [scene for scene in scenes if held_out(scene.name)]
@@ -147,7 +147,7 @@ def _viewed(recipe: Recipe, material: Material, progress: Progress) -> _Data:
         )
     source = ViewPairs(learned, recipe.data.views, size, recipe.seed)
     told = [finds and finds.name, *(scene.name for scene in learned)]
-    return _Data(source, Views.of(kept), fingerprint(told))
+    return _Data(source, Views.of(images_of(kept)), fingerprint(told))
 
 
 def _finds(name: str | None) -> Finds | None:

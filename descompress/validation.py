@@ -22,8 +22,8 @@ from .data.photographs import Photograph
 from .data.photometric import Photometric
 from .data.phototour import PhotoTour
 from .data.releases import Views
-from .data.sizing import SIZE, shrunk
 from .description import describe
+from .sizing import SIZE, shrunk
 
 Patches = Float[np.ndarray, "b 32 32"]
 

@@ -8,13 +8,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from torch import nn
 
-from hpatches_eval.features import Features
+from hpatches_eval.features import Features, Finder
 from hpatches_eval.geometry import Estimation, corner_error
 from hpatches_eval.imagemetrics import View, error_auc, matching_accuracy, repeatability
 from hpatches_eval.matching import neighbours
 from hpatches_eval.synthesis import relit, seen_from_elsewhere
 
-from .data.scenes import Scene
 from .features import finder
 
 Image = UInt8[np.ndarray, "h w"]
@@ -36,10 +35,9 @@ class Views:
     names: ClassVar[tuple[str, ...]] = ("homography", "matching", "repeatability")
 
     @classmethod
-    def of(cls, scenes: Sequence[Scene], seed: int = 0) -> "Views":
-        """Views of the first photographs."""
-        rng = np.random.default_rng([seed, 11])
-        images = [scene.levels.levels[0] for scene in scenes[:PHOTOGRAPHS]]
+    def of(cls, images: Sequence[Image], seed: int = 0) -> "Views":
+        """Views of the first images."""
+        rng, images = np.random.default_rng([seed, 11]), images[:PHOTOGRAPHS]
         return cls([(x, [make(x, strength, rng) for make, strength in CHANGES]) for x in images])
 
     def measured(self, net: nn.Module) -> dict[str, float]:
@@ -47,7 +45,11 @@ class Views:
 
         Each is the mean over all pairs of views.
         """
-        find, errors, shares = finder(net), [], []
+        return self.found(finder(net), WITHIN)
+
+    def found(self, find: Finder, within: float) -> dict[str, float]:
+        """As `measured`, of any finder and with keypoints `within` so many pixels."""
+        errors, shares = [], []
         for image, others in self.scenes:
             first = find(image)
             for other, true in others:
@@ -56,9 +58,9 @@ class Views:
                 view = View(points, (_shape(image), _shape(other)), true)
                 matches = neighbours(first.descriptors, second.descriptors).mutual()
                 error = _corner_error(first, second, matches, view)
-                accuracy = matching_accuracy(view.errors(matches))[round(WITHIN) - 1]
+                accuracy = matching_accuracy(view.errors(matches))[round(within) - 1]
                 errors.append(error)
-                shares.append((accuracy, repeatability(view, WITHIN)[0]))
+                shares.append((accuracy, repeatability(view, within)[0]))
         (area,) = error_auc(np.array(errors), [CORNERS])
         return dict(zip(self.names, (area, *np.mean(shares, 0).tolist()), strict=True))
 

@@ -7,11 +7,10 @@ the bound leaves open is decided by `cdist` itself, so that no rank and no tie d
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
-from scipy.spatial.distance import cdist
 
 from .errors import RequestError
 from .pools import Bits, Exact, Pool, Products
@@ -59,7 +58,7 @@ class L2(Distance):
     def matrix(
         self, a: Shaped[np.ndarray, "n d"], b: Shaped[np.ndarray, "m d"]
     ) -> Float[np.ndarray, "n m"]:
-        return cdist(a, b)
+        return _all_pairs(a, b, "euclidean", self.paired)
 
     def paired(
         self, a: Shaped[np.ndarray, "n d"], b: Shaped[np.ndarray, "n d"]
@@ -82,7 +81,7 @@ class L1(Distance):
     def matrix(
         self, a: Shaped[np.ndarray, "n d"], b: Shaped[np.ndarray, "m d"]
     ) -> Float[np.ndarray, "n m"]:
-        return cdist(a, b, "cityblock")
+        return _all_pairs(a, b, "cityblock", self.paired)
 
     def paired(
         self, a: Shaped[np.ndarray, "n d"], b: Shaped[np.ndarray, "n d"]
@@ -119,6 +118,21 @@ class Hamming(Distance):
         self, a: Shaped[np.ndarray, "n d"], b: Shaped[np.ndarray, "n d"]
     ) -> Float[np.ndarray, " n"]:
         return self.paired(a, b).astype(np.float32)
+
+
+def _all_pairs(
+    a: Shaped[np.ndarray, "n d"],
+    b: Shaped[np.ndarray, "m d"],
+    metric: str,
+    paired: Callable[..., Float[np.ndarray, " k"]],
+) -> Float[np.ndarray, "n m"]:
+    """By SciPy, and where that is not installed by `paired`: the same numbers."""
+    try:
+        from scipy.spatial.distance import cdist
+    except ImportError:
+        rows, columns = np.repeat(a, len(b), axis=0), np.tile(b, (len(a), 1))
+        return paired(rows, columns).reshape(len(a), len(b))
+    return cdist(a, b, metric)  # pyright: ignore[reportCallIssue, reportArgumentType]
 
 
 DISTANCES: dict[str, Distance] = {"L2": L2(), "L1": L1(), "Hamming": Hamming()}

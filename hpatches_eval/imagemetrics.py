@@ -11,7 +11,6 @@ from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Bool, Float, Int, Num
-from scipy.spatial import KDTree
 
 from .geometry import Shape, visible, warp
 from .matching import Neighbours
@@ -96,6 +95,8 @@ def _nearest(
 ) -> Float[np.ndarray, " n"]:
     if not len(points) or not len(others):
         return np.full(len(points), np.inf)
+    from scipy.spatial import KDTree
+
     distances, _ = KDTree(others).query(points)
     return np.asarray(distances, dtype=np.float64)
 

@@ -81,17 +81,25 @@ def local_maxima(
     alive = scores > threshold
     if not radius:
         return alive
-    order = np.argsort(-scores, axis=None, kind="stable")
-    rank = np.empty(scores.size)
-    rank[order] = np.arange(scores.size, 0, -1)
-    rank = np.where(alive, rank.reshape(scores.shape), 0)
     square = np.ones((2 * radius + 1, 2 * radius + 1), np.uint8)
+    left = np.where(alive, scores, -np.inf).astype(scores.dtype)
     kept = np.zeros_like(alive)
-    while rank.any():
-        peaks = (rank > 0) & (rank == cv2.dilate(rank, square))
+    while alive.any():
+        peaks = alive & (left == cv2.dilate(left, square)) & (left > _before(left, radius))
         kept |= peaks
-        rank[cv2.dilate(peaks.astype(np.uint8), square) > 0] = 0
+        alive &= cv2.dilate(peaks.astype(np.uint8), square) == 0
+        left[~alive] = -np.inf
     return kept
+
+
+def _before(scores: Float[np.ndarray, "h w"], radius: int) -> Float[np.ndarray, "h w"]:
+    """The highest score among those pixels of each square that come first in raster order."""
+    out = np.full_like(scores, -np.inf)
+    above = np.ones((radius, 2 * radius + 1), np.uint8)
+    out[1:] = cv2.dilate(scores, above, anchor=(radius, radius - 1))[:-1]
+    left = cv2.dilate(scores, np.ones((1, radius), np.uint8), anchor=(radius - 1, 0))
+    out[:, 1:] = np.maximum(out[:, 1:], left[:, :-1])
+    return out
 
 
 def _offsets(
@@ -124,11 +132,13 @@ def sample(
     height, width = descriptors.shape[1:]
     at = np.clip(warp(scaling(shape, (height, width)), points), 0, [width - 1, height - 1])
     low = np.minimum(at.astype(np.int64), [max(width - 2, 0), max(height - 2, 0)])
-    (x, y), (fx, fy) = low.T, (at - low).T.astype(np.float32)
+    (x, y), (fx, fy) = low.T, (at - low).T.astype(np.float32)[:, :, None]
+    cells = np.ascontiguousarray(descriptors.reshape(len(descriptors), -1).T)
     right, below = np.minimum(x + 1, width - 1), np.minimum(y + 1, height - 1)
-    top = descriptors[:, y, x] * (1 - fx) + descriptors[:, y, right] * fx
-    bottom = descriptors[:, below, x] * (1 - fx) + descriptors[:, below, right] * fx
-    rows = np.ascontiguousarray((top * (1 - fy) + bottom * fy).T, dtype=np.float32)
+    y, below = y * width, below * width
+    top = cells[y + x] * (1 - fx) + cells[y + right] * fx
+    bottom = cells[below + x] * (1 - fx) + cells[below + right] * fx
+    rows = (top * (1 - fy) + bottom * fy).astype(np.float32)
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 

@@ -9,19 +9,26 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("descompress", "hpatches_eval")
 
 LAYERS = [  # from the ground up; a module imports only from lines above its own
-    {"hpatches_eval", "descompress.errors", "descompress.interrupts", "descompress.whole"},
+    {
+        "hpatches_eval",
+        "descompress.errors",
+        "descompress.interrupts",
+        "descompress.sizing",
+        "descompress.whole",
+    },
     {
         "descompress.classification",
         "descompress.clock",
+        "descompress.detections",
         "descompress.images",
         "descompress.journal",
         "descompress.locks",
         "descompress.memory",
         "descompress.processes",
-        "descompress.runtimes",
+        "descompress.selection",
         "descompress.wiring",
     },
-    {"descompress.methods"},
+    {"descompress.methods", "descompress.runtimes"},
     {"descompress.spec"},
     {"descompress.nets"},
     {
@@ -60,13 +67,13 @@ LAYERS = [  # from the ground up; a module imports only from lines above its own
         "descompress.validation",
     },
     {
-        "descompress.exporting",
         "descompress.imageevaluation",
         "descompress.recipes",
         "descompress.runs",
         "descompress.viewing",
     },
-    {"descompress.deployment", "descompress.students"},
+    {"descompress.exporting", "descompress.students"},
+    {"descompress.deployment"},
     {"descompress.pipelines"},
     {"descompress"},
     {"descompress.commands"},

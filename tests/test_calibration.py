@@ -14,6 +14,7 @@ from descompress.nets import build
 from descompress.observation import inputs_of, outputs_of
 from descompress.patchfiles import read_images, read_patches
 from descompress.spec import Spec
+from hpatches_eval.errors import DataError
 from hpatches_eval.patches import TYPES
 
 SMALL = Spec("l2net", {"widths": (8, 8, 12, 12, 16, 16), "dim": 16})
@@ -272,16 +273,16 @@ def test_images_are_cut_to_their_middles(tmp_path):
 
 
 def test_files_that_hold_no_patches_are_named(tmp_path):
-    with pytest.raises(FileError, match="holds none of"):
+    with pytest.raises(FileError, match=r"holds no \*\.png"):
         read_patches(tmp_path)
-    with pytest.raises(FileError, match="holds none of"):
+    with pytest.raises(DataError, match="no images"):
         read_images(tmp_path / "missing")
     (tmp_path / "odd").mkdir()
     cv2.imwrite(str(tmp_path / "odd" / "strip.png"), np.zeros((100, 64), np.uint8))
     with pytest.raises(FileError, match=r"strip\.png: 64 x 100 pixels are no column"):
         read_patches(tmp_path / "odd")
     (tmp_path / "odd" / "strip.png").write_bytes(b"nothing")
-    with pytest.raises(FileError, match="not an image"):
+    with pytest.raises(FileError, match="cannot be read as an image"):
         read_patches(tmp_path / "odd")
     np.save(tmp_path / "a.npy", np.zeros((3, 40, 32)))
     with pytest.raises(FileError, match="patches of 32 x 40, not square"):

@@ -16,7 +16,7 @@ from descompress import featurefiles
 from descompress.featurefiles import Described, described, feature_file
 from descompress.features import finder
 from descompress.images import read_image
-from descompress.keypoints import Selection
+from descompress.selection import Selection
 from descompress.spec import Spec
 from hpatches_eval.errors import OutputError
 from hpatches_eval.features import Features

@@ -8,9 +8,10 @@ import torch
 import descompress
 from descompress import keypoints as kp
 from descompress.description import describe
+from descompress.detections import patches_at, sift
 from descompress.errors import RequestError
-from descompress.features import finder, patches_at, sift
-from descompress.keypoints import Selection
+from descompress.features import finder
+from descompress.selection import Selection
 from descompress.spec import Spec
 from hpatches_eval.matching import neighbours
 

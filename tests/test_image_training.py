@@ -11,7 +11,7 @@ from calls import run
 
 import descompress
 from descompress.data import stream
-from descompress.data.scenes import Scene, ViewPairs
+from descompress.data.scenes import Scene, ViewPairs, images_of
 from descompress.keypoints import padded
 from descompress.nets import build
 from descompress.nets.superpoint import DenseMaps
@@ -102,7 +102,7 @@ def test_a_student_comes_closer_to_its_teacher(scenes):
 
 
 def test_what_is_validated_is_named_and_between_0_and_1(scenes):
-    views = Views.of(scenes)
+    views = Views.of(images_of(scenes))
     assert len(views.scenes) == 4
     found = views.measured(small())
     assert tuple(found) == Views.names
@@ -117,7 +117,7 @@ def test_nothing_changed_is_measured_as_perfect(scenes):
 
 def test_the_mode_of_the_network_stays(scenes):
     net = small().train()
-    Views.of(scenes[:1]).measured(net)
+    Views.of(images_of(scenes[:1])).measured(net)
     assert net.training
 
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 import descompress
 from descompress import imageevaluation
 from descompress.cli import main
-from descompress.keypoints import Selection
+from descompress.selection import Selection
 from descompress.shelf.gathering import gather
 from descompress.spec import Spec
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import descompress
 from descompress import keypoints as kp
 from descompress.errors import InputError, RequestError
-from descompress.keypoints import Selection
+from descompress.selection import Selection
 from descompress.spec import Spec
 
 EVERY = Selection(radius=0, border=0, threshold=0.0, subpixel=False)

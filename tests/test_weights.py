@@ -11,7 +11,7 @@ import descompress
 from descompress.data.phototour import PhotoTour
 from descompress.evaluation import Entry, baseline, compare, fpr95, network
 from descompress.imageevaluation import compare_on_sequences, image_baseline, image_network
-from descompress.keypoints import Selection
+from descompress.selection import Selection
 from descompress.shelf import of_images, pages
 from descompress.shelf.gathering import gather
 from hpatches_eval.extraction import Extraction, extract

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .finding import Finding, finding_options
+from .finding import Finding, finding_options, opened
 
 if TYPE_CHECKING:
     from hpatches_eval.features import Finder
@@ -42,8 +42,8 @@ class Settings(Finding):
 def describe(context: click.Context, **options: object) -> None:
     """Find and describe the keypoints of IMAGES, files or folders, in hloc's layout.
 
-    NET is a file or the name of a shipped network. Image networks find their keypoints
-    themselves; patch networks describe OpenCV's SIFT detections.
+    NET is a file, the name of a shipped network, or an .onnx file of `descompress export`. Image
+    networks find their keypoints themselves; patch networks describe OpenCV's SIFT detections.
 
     Stopped at any moment, the same command goes on: images that the file holds are skipped. An
     image that cannot be read is named and left out, and the exit status is then 1.
@@ -75,10 +75,8 @@ def describe(context: click.Context, **options: object) -> None:
 
 def _finder(settings: Settings) -> "tuple[Finder, dict[str, object]]":
     """What describes an image, and what is said of it in the file."""
-    from ..artifacts import load
-    from ..features import finder
-    from ..shelf import find, sha256
+    from ..shelf import sha256
 
-    path = find(settings.net)
+    find, path = opened(settings.net, settings.selection())
     options = {option.name: getattr(settings, option.name) for option in fields(Finding)}
-    return finder(load(path), settings.selection()), {"network": sha256(path)[:16], **options}
+    return find, {"network": sha256(path)[:16], **options}

@@ -19,8 +19,8 @@ from .. import imageevaluation
 from ..data.phototour import PhotoTour
 from ..errors import RequestError
 from ..evaluation import Contestant, baseline, compare_release, network, record, rows
-from ..keypoints import Selection
 from ..nets import PatchNet
+from ..selection import Selection
 from ..shelf import find, load
 from .tables import table
 

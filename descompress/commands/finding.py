@@ -2,12 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from ..keypoints import Selection
+    from hpatches_eval.features import Finder
+
+    from ..selection import Selection
 
 _OPTIONS = (
     click.option(
@@ -60,9 +63,31 @@ class Finding:
 
     def selection(self) -> "Selection":
         """Which keypoints they ask for."""
-        from ..keypoints import Selection
+        from ..selection import Selection
 
         return Selection(self.radius, self.border, self.threshold, self.keypoints)
+
+
+def opened(net: Path, selection: "Selection") -> "tuple[Finder, Path]":
+    """What finds keypoints with a network, and the file it is in.
+
+    Args:
+        net: A network file, the name of a shipped network, or an exported file; the last needs
+            no PyTorch.
+    """
+    from ..runtimes import SUFFIX
+
+    if net.suffix == SUFFIX:
+        from ..runtimes import open_file
+        from ..runtimes.finders import finder as exported
+
+        return exported(open_file(net, threads=0), selection), net
+    from ..artifacts import load
+    from ..features import finder
+    from ..shelf import find
+
+    path = find(net)
+    return finder(load(path), selection), path
 
 
 def finding_options(command: Callable[..., None]) -> Callable[..., None]:

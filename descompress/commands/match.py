@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .finding import Finding, finding_options
+from .finding import Finding, finding_options, opened
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +54,9 @@ class Settings(Finding):
 @click.option("--json", "json_path", metavar="OUT", help="Write the numbers; - is stdout.")
 @click.option("--force", is_flag=True, help="Replace outputs that exist.")
 def match(**options: object) -> None:
-    """Match the images A and B by what NET, a file or a shipped network, finds in them.
+    """Match the images A and B by what NET finds in them.
+
+    NET is a file, the name of a shipped network, or an .onnx file of `descompress export`.
 
     Matches are each other's nearest neighbours. Those that fit one geometry (OpenCV's RANSAC) are
     drawn green, the others red.
@@ -78,12 +80,10 @@ def _matched(
     settings: Settings,
 ) -> "tuple[list[np.ndarray], list[Described], Matched]":
     from ..featurefiles import described
-    from ..features import finder
     from ..images import read_image
     from ..matching import matched
-    from ..shelf import load
 
-    find = finder(load(settings.net), settings.selection())
+    find, _ = opened(settings.net, settings.selection())
     images = [read_image(path) for path in (settings.first, settings.second)]
     both = [described(image, find, settings.size) for image in images]
     threshold = settings.within * both[1].uncertainty

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float32, Int64, UInt8
 
 from ..errors import RequestError
+from ..sizing import SIZE
 from . import LabelledBatch
 from .cifar import Cifar
-from .sizing import SIZE
 
 DIGITS = "digits"  # the name of scikit-learn's set
 Pixels = UInt8[np.ndarray, "b c h w"]

@@ -21,9 +21,9 @@ from hpatches_eval.files import replacing
 from hpatches_eval.progress import Progress, silent
 
 from ..errors import RequestError
+from ..sizing import SIZE
 from . import Source, fingerprint, stream
 from .filling import fill
-from .sizing import SIZE
 
 VERSION = 1
 

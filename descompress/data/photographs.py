@@ -23,9 +23,9 @@ from hpatches_eval.frames import (
 )
 from hpatches_eval.sequences import read_grey
 
+from ..sizing import SIZE
 from .photometric import Photometric
 from .points import FEWEST, pointed
-from .sizing import SIZE
 
 VERSION = "points 1"  # of the way points are found
 

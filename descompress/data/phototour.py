@@ -17,9 +17,9 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from hpatches_eval.errors import DataError
 from hpatches_eval.frames import Jitter
 
+from ..sizing import shrunk
 from .photographs import turned_alike
 from .photometric import Photometric
-from .sizing import shrunk
 
 GRID, SIDE = 16, 64
 SUFFIXES = (".bmp", ".png", ".jpg")

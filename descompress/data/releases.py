@@ -10,10 +10,10 @@ from hpatches_eval.errors import DataError
 from hpatches_eval.patches import TYPES, PatchRelease
 from hpatches_eval.splits import find_split
 
+from ..sizing import shrunk
 from .photographs import turned_alike
 from .photometric import Photometric
 from .phototour import MILD
-from .sizing import shrunk
 
 
 @dataclass(frozen=True)

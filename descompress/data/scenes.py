@@ -1,6 +1,6 @@
 """Photographs with labelled points, and pairs of views of them: what image networks learn from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -46,6 +46,11 @@ class Scene:
     name: str
     levels: Pyramid
     points: Float[np.ndarray, "n 3"]
+
+
+def images_of(scenes: Sequence[Scene]) -> list[UInt8[np.ndarray, "h w"]]:
+    """The photographs themselves."""
+    return [scene.levels.levels[0] for scene in scenes]
 
 
 def read_scenes(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 OPSETS = (18, 23)  # that are written, from the first to the last
+OUTPUTS = {"patches": ("descriptors",), "images": ("scores", "descriptors")}
 
 
 class Maps(nn.Module):
@@ -70,7 +71,7 @@ def to_onnx(net: Net, *, name: str = "", opset: int = OPSETS[0]) -> "ModelProto"
             verbose=False,
             dynamic_shapes=(shape,),
             input_names=[kind.kind],
-            output_names=["descriptors"] if patches else ["scores", "descriptors"],
+            output_names=list(OUTPUTS[kind.kind]),
             opset_version=opset,
         )
     assert program is not None

@@ -4,8 +4,8 @@ import pytest
 
 from descompress.data.mixture import Material, read_mixture
 from descompress.data.phototour import PhotoTour, TourPairs, tracks
-from descompress.data.sizing import shrunk
 from descompress.errors import RequestError
+from descompress.sizing import shrunk
 from hpatches_eval.errors import DataError
 
 POINTS = np.repeat(np.arange(100), 3)  # 300 patches of 100 points: two sheets, one not full

@@ -5,8 +5,8 @@ from descompress.data.mixture import Material, Mixture, read_mixture
 from descompress.data.photometric import Photometric
 from descompress.data.phototour import PhotoTour, tracks
 from descompress.data.releases import ReleasePairs, Views, read_release
-from descompress.data.sizing import shrunk
 from descompress.nets import build
+from descompress.sizing import shrunk
 from descompress.spec import Spec
 from descompress.validation import held_out_validation, release_views
 from hpatches_eval.errors import DataError, RequestError
