@@ -29,6 +29,8 @@ VERBS = {
     "weights": ("weights", "weights", "Name the shipped networks, and write their index."),
 }
 
+TORCH = ("safetensors", "scipy", "tensorly", "torch")  # of the extra of this name
+
 
 class Verbs(click.Group):
     """Imports a verb when it is called, and shows the package's errors as one line."""
@@ -56,9 +58,22 @@ class Verbs(click.Group):
         except (DescompressError, EvalError) as error:
             click.echo(f"Error: {' '.join(str(error).split())}", err=True)
             ctx.exit(error.exit_code)
+        except ModuleNotFoundError as error:
+            _missing(error)
+            ctx.exit(2)
         except KeyboardInterrupt:
             click.echo("Interrupted", err=True)
             ctx.exit(130)
+
+
+def _missing(error: ModuleNotFoundError) -> None:
+    """Say what to install for a package that only some verbs need."""
+    if error.name is None or error.name.split(".")[0] not in TORCH:
+        raise error
+    click.echo(
+        f"Error: this needs {error.name}, which is not installed: pip install 'descompress[torch]'",
+        err=True,
+    )
 
 
 @click.command(cls=Verbs)

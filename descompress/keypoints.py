@@ -172,10 +172,10 @@ def _offsets(scores: Float[Tensor, "h w"], yx: Int[Tensor, "n 2"]) -> Float[Tens
 def _top(
     before: Float[Tensor, " n"], at: Float[Tensor, " n"], after: Float[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """Of the parabola through three values a step apart, within half a step; 0 without a top."""
+    """Of the parabola through three values a step apart; 0 where the middle one is not highest."""
     curve = before - 2 * at + after
-    top = (before - after) / (2 * torch.where(curve < 0, curve, -torch.inf))
-    return top.clamp(-0.5, 0.5)
+    highest = (at >= before) & (at >= after) & (curve < 0)
+    return (before - after) / (2 * torch.where(highest, curve, -torch.inf))
 
 
 def _interpolated(

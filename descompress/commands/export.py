@@ -161,7 +161,7 @@ def _quantised(settings: Settings, model: Any, data: "list[np.ndarray]") -> "Fit
     if judge is None:
         return Fitted(made, settings.keep)
     opened = [open_model(m.SerializeToString(), threads=0) for m in (model, made)]
-    return Fitted(made, settings.keep, *(judge.measured(runtime) for runtime in opened))
+    return Fitted(made, settings.keep, *(judge(runtime) for runtime in opened))
 
 
 def _judge(path: Path, kind: str) -> "Judge":

@@ -56,14 +56,14 @@ def fitted(
         RequestError: Even one layer in int8 costs more.
     """
     whole, names = _opened(model), layers(model)
-    before = judge.measured(whole)
+    before = judge(whole)
     order = _by_sensitivity(model, whole, inputs, progress)
     order = [*keep, *(name for name in order if name not in keep)]
     closest = float("inf")
     for count in range(len(keep), len(names)):
         floats = set(order[:count])
         made = quantised(model, inputs, floats)
-        after = judge.measured(_opened(made))
+        after = judge(_opened(made))
         drop = worst_drop(before, after)
         if drop <= max_drop:
             return Fitted(made, tuple(n for n in names if n in floats), before, after)

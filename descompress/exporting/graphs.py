@@ -86,8 +86,13 @@ def facts_of(net: Net, name: str = "") -> Facts:
     """
     if isinstance(net, Classifier):
         raise RequestError(f"{net.spec.net} describes neither patches nor images")
-    dim, spec = int(net.spec.args.get("dim", 128)), net.spec.to_json()
-    if isinstance(net, PatchNet):
+    patches = isinstance(net, PatchNet)
+    training, device = net.training, next(net.parameters()).device
+    with torch.inference_mode():
+        found = net.eval()(torch.zeros(1, 1, 32, 32, device=device))
+    net.train(training)
+    dim, spec = (found if patches else found.descriptors).shape[1], net.spec.to_json()
+    if patches:
         return Facts("patches", spec, dim, name=name)
     return Facts("images", spec, dim, name=name, cell=CELL)
 

@@ -1,8 +1,9 @@
 """How well exported networks still do: what int8 may cost is said in these measures."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 from hpatches_eval.descriptors import describe_release
 from hpatches_eval.evaluation import evaluate
@@ -25,12 +26,7 @@ TASKS = {
 PIXELS = (1.0, 3.0)  # at which keypoints and matches of images are judged
 
 
-class Judge(Protocol):
-    """Measures runtimes, in per cent; higher is better."""
-
-    def measured(self, runtime: Runtime) -> dict[str, float]:
-        """The measures by name."""
-        ...
+Judge: TypeAlias = Callable[[Runtime], dict[str, float]]  # measures in per cent; more is better
 
 
 class ReleaseJudge:
@@ -46,7 +42,7 @@ class ReleaseJudge:
         counts = {name: self.release.count(name) for name in split.test}
         self.tasks = obtain_tasks(split, counts, self.release, progress=progress)
 
-    def measured(self, runtime: Runtime) -> dict[str, float]:
+    def __call__(self, runtime: Runtime) -> dict[str, float]:
         """mAP, the mean of Easy, Hard and Tough; of retrieval also of its pools."""
         described = describe_release(
             self.release,
@@ -70,7 +66,7 @@ class ViewsJudge:
     def __init__(self, folder: Path) -> None:
         self.views = Views.of([read_image(file) for file in some_images(folder, PHOTOGRAPHS)])
 
-    def measured(self, runtime: Runtime) -> dict[str, float]:
+    def __call__(self, runtime: Runtime) -> dict[str, float]:
         """As `viewing.Views` does; matches and keypoints within 1 and 3 pixels."""
         find, said = finder(runtime), {}
         for within in PIXELS:
