@@ -15,6 +15,7 @@ VERBS = {
     "build": ("build", "build", "Write a network with random weights."),
     "convert": ("convert", "convert", "Replace layers of a network by smaller ones."),
     "cost": ("cost", "cost", "Count parameters and multiply-accumulates."),
+    "data": ("data", "data", "Fetch published data sets, and unpack them."),
     "demo": ("demo", "demo", "Convert a trained network and compare, on photographs at hand."),
     "describe": ("describe", "describe", "Find and describe keypoints of images."),
     "distill": ("train", "distill", "Train a small network to do what a large one does."),

@@ -7,7 +7,8 @@ DescompressError            anything below
 |- TrainingError            a training went wrong (exit status 1)
 `- FileError                a file is not what it should be (exit status 1)
    |- ArtifactError         not an artifact of this package, or a damaged one
-   `- CheckpointError       not the published checkpoint it was said to be
+   |- CheckpointError       not the published checkpoint it was said to be
+   `- FetchError            an address gives nothing, or not what is published there
 """
 
 
@@ -45,3 +46,7 @@ class ArtifactError(FileError):
 
 class CheckpointError(FileError):
     """Not the published checkpoint it was said to be."""
+
+
+class FetchError(FileError):
+    """An address that gives nothing, or not what is published there."""

@@ -35,6 +35,7 @@ LAYERS = [  # from the ground up; a module imports only from lines above its own
         "descompress.artifacts",
         "descompress.costs",
         "descompress.data",
+        "descompress.fetching",
         "descompress.integrations",
         "descompress.keypoints",
         "descompress.observation",
