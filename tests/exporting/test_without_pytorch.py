@@ -1,7 +1,9 @@
 """What a small board has: NumPy, OpenCV and ONNX Runtime, and none of what trains."""
 
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import cv2
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from small_nets import made
 
+from descompress.cli import TORCH
 from descompress.exporting import to_onnx
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +68,14 @@ def test_what_needs_pytorch_says_so(folder, args):
     assert done.returncode == 2
     assert ", which is not installed: pip install 'descompress[torch]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_is_absent_there_is_no_plain_dependency():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    plain = {re.split("[><=]", line)[0] for line in project["dependencies"]}
+    assert not plain & {*ABSENT, "onnxscript"}
+    extra = {re.split("[><=]", line)[0] for line in project["optional-dependencies"]["torch"]}
+    assert extra == set(TORCH)
 
 
 def test_the_list_of_verbs_needs_nothing(folder):
