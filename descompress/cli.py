@@ -13,6 +13,7 @@ from .errors import DescompressError
 # needs none of the modules.
 VERBS = {
     "build": ("build", "build", "Write a network with random weights."),
+    "colmap": ("colmap", "colmap", "Match described images, and write COLMAP's database."),
     "convert": ("convert", "convert", "Replace layers of a network by smaller ones."),
     "cost": ("cost", "cost", "Count parameters and multiply-accumulates."),
     "data": ("data", "data", "Fetch published data sets, and unpack them."),

@@ -31,6 +31,7 @@ from .locks import locked
 
 SETTINGS = "descompress"  # attribute of the file
 DTYPES = ("float16", "float32")
+_BROKEN = (KeyError, OSError, ValueError, TypeError, RuntimeError, MemoryError)  # of h5py
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,64 @@ def feature_file(
         with pages, _opened(pages, path) as file:
             _compare(file.attrs.get(SETTINGS), said, path)
             yield FeatureFile(pages, file, dtype)
+
+
+class StoredFeatures(Mapping[str, Described]):
+    """The images of a file in this layout, ours or hloc's, by name; each is read when asked for.
+
+    Features come in the order of the file, as float32.
+
+    Raises:
+        FileError: The file, or the image that is asked for, is not in this layout or damaged.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._names = path, []
+        with self._opened() as file:
+            file.visititems(self._remember)
+        if not self._names:
+            raise FileError(f"{path}: no images in it, that is groups with keypoints")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def __getitem__(self, name: str) -> Described:
+        with self._opened() as file:
+            try:
+                group: Any = file[name]
+                points = np.asarray(group["keypoints"], np.float32)
+                rows = np.asarray(group["descriptors"], np.float32).T
+                size = np.asarray(group["image_size"], np.int64)
+                stored = group["scores"] if "scores" in group else np.ones(len(points))
+                strengths = np.asarray(stored, np.float32)
+            except _BROKEN as error:
+                raise FileError(f"{self.path}: {name} is damaged ({_line(error)})") from error
+        arrays = points, rows, strengths
+        fits = rows.ndim == 2 and points.shape == (len(rows), 2) and strengths.shape == (len(rows),)
+        if not fits or not all(np.isfinite(array).all() for array in arrays):
+            shapes = ", ".join(str(array.shape) for array in arrays)
+            raise FileError(f"{self.path}: {name} has keypoints, descriptors, scores {shapes}")
+        if size.shape != (2,) or size.min() < 1:
+            raise FileError(f"{self.path}: {name} has image_size {size.tolist()}")
+        features = Features(points, np.ascontiguousarray(rows), strengths)
+        return Described(features, (int(size[0]), int(size[1])))
+
+    def _opened(self) -> h5py.File:
+        try:
+            return h5py.File(self.path, "r")
+        except OSError as error:
+            raise FileError(f"{self.path}: not an HDF5 file ({_line(error)})") from error
+
+    def _remember(self, name: str, item: Any) -> None:
+        if isinstance(item, h5py.Group) and "keypoints" in item:
+            self._names.append(name)
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _start(path: Path, said: str, *, force: bool) -> None:

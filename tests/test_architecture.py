@@ -36,7 +36,6 @@ LAYERS = [  # from the ground up; a module imports only from lines above its own
         "descompress.costs",
         "descompress.data",
         "descompress.fetching",
-        "descompress.integrations",
         "descompress.keypoints",
         "descompress.observation",
         "descompress.presets",
@@ -69,6 +68,7 @@ LAYERS = [  # from the ground up; a module imports only from lines above its own
     },
     {
         "descompress.imageevaluation",
+        "descompress.integrations",
         "descompress.recipes",
         "descompress.runs",
         "descompress.viewing",
