@@ -7,7 +7,14 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
-PATTERNS = ("*.safetensors", "index.toml", "measured*.json", "README.md", "cards/*.md")
+PATTERNS = (
+    "*.safetensors",
+    "index.toml",
+    "measured*.json",
+    "bench.json",
+    "README.md",
+    "cards/*.md",
+)
 
 
 class BuildWithWeights(build_py):

@@ -12,6 +12,7 @@ from .errors import DescompressError
 # verb: (module in `commands`, function, one line of help); read here so that the list of verbs
 # needs none of the modules.
 VERBS = {
+    "bench": ("bench", "bench", "Time networks on their backends, beside their peers."),
     "build": ("build", "build", "Write a network with random weights."),
     "colmap": ("colmap", "colmap", "Match described images, and write COLMAP's database."),
     "convert": ("convert", "convert", "Replace layers of a network by smaller ones."),

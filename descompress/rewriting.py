@@ -1,5 +1,6 @@
 """Networks rewritten for the machines they run on: the same outputs, from a faster graph."""
 
+from collections.abc import Collection
 from copy import deepcopy
 
 import torch
@@ -11,8 +12,10 @@ from .methods.stages import absorb_norm_
 from .nets import Net, PatchNet, SuperPoint
 from .observation import inputs_of
 
+REWRITES = ("norms", "layers", "dense")
 
-def rewritten(net: Net) -> nn.Module:
+
+def rewritten(net: Net, only: Collection[str] = REWRITES) -> nn.Module:
     """A copy that computes what `net` does in eval mode, to rounding, and takes the same input.
 
     * Batch norms that follow a convolution are merged into it.
@@ -20,16 +23,21 @@ def rewritten(net: Net) -> nn.Module:
     * A convolution whose kernel is as large as what it reads becomes a matrix product.
 
     What comes out is to be run or exported; it has no spec and cannot be saved or trained on.
+
+    Args:
+        only: Some of these, by `REWRITES` in this order: to see what each buys.
     """
-    copied = folded(net) if isinstance(net, SuperPoint) and net.batch_norm else deepcopy(net)
+    norms = "norms" in only
+    normed = isinstance(net, SuperPoint) and net.batch_norm
+    copied = folded(net) if norms and normed else deepcopy(net)
     copied.eval().requires_grad_(requires_grad=False)
-    for part in list(copied.modules()):
+    for part in list(copied.modules()) if norms else []:
         if isinstance(part, nn.Sequential):
             _merge_norms_(part)
-    for name, layer in list(copied.named_modules()):
+    for name, layer in list(copied.named_modules()) if "layers" in only else []:
         if isinstance(layer, Layer):
             copied.set_submodule(name, layer.rewritten())
-    if isinstance(copied, PatchNet):
+    if isinstance(copied, PatchNet) and "dense" in only:
         _flatten_whole_(copied)
     del copied.spec
     return copied.eval().requires_grad_(requires_grad=False)

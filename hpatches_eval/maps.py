@@ -172,7 +172,7 @@ class OnnxFinder:
     def __call__(self, image: UInt8[np.ndarray, "h w"]) -> Features:
         begin = time.perf_counter()
         before = (image.shape[0], image.shape[1])
-        scores, descriptors = self._maps(image)
+        scores, descriptors = self.maps(image)
         inner = (scores.shape[0], scores.shape[1])
         points, strengths = pick(scores, self.picking)
         between = time.perf_counter()
@@ -185,9 +185,14 @@ class OnnxFinder:
             {"detection": between - begin, "description": time.perf_counter() - between},
         )
 
-    def _maps(
+    def maps(
         self, image: UInt8[np.ndarray, "_ _"]
     ) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "d h2 w2"]]:
+        """The score map and the descriptor map of an image, in the size the network reads.
+
+        Raises:
+            DataError: It does not run, or its outputs are others.
+        """
         height, width = (
             side or -(-old // _STEP) * _STEP
             for side, old in zip(self.size, image.shape, strict=True)

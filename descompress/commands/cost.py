@@ -22,7 +22,7 @@ def cost(files: tuple[Path, ...], size: str | None, *, as_json: bool) -> None:
     from ..shelf import load
     from .tables import table
 
-    pixels = _size(size)
+    pixels = size_of(size)
     costs = {file: cost(load(file), pixels) for file in files}
     if as_json:
         click.echo(json.dumps([_entry(file, costs[file]) for file in files], indent=1))
@@ -34,7 +34,12 @@ def cost(files: tuple[Path, ...], size: str | None, *, as_json: bool) -> None:
     click.echo(table(rows))
 
 
-def _size(text: str | None) -> tuple[int, int] | None:
+def size_of(text: str | None) -> tuple[int, int] | None:
+    """Height and width of what --size says.
+
+    Raises:
+        BadParameter: It says something else.
+    """
     if text is None:
         return None
     match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", text)

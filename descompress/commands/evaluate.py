@@ -1,12 +1,11 @@
 """`descompress eval`: networks on HPatches."""
 
-import shlex
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from click.core import ParameterSource
+
+from .saying import said
 
 _PATH = click.Path(path_type=Path)
 _OUTPUTS = ("json_path", "markdown_path", "plot_path", "force")
@@ -118,26 +117,4 @@ def evaluate(**options: object) -> None:
     from .evaluating import check, evaluated, show
 
     check(settings)
-    show(settings, *evaluated(settings, _said(click.get_current_context())))
-
-
-def _said(context: click.Context) -> str:
-    """The command as others can give it: paths by their last names, without the outputs."""
-    words = (
-        word
-        for parameter in context.command.params
-        if parameter.name not in _OUTPUTS
-        for word in _words(parameter, context)
-    )
-    return shlex.join(["descompress", "eval", *words])
-
-
-def _words(parameter: click.Parameter, context: click.Context) -> Iterator[str]:
-    name = str(parameter.name)
-    if context.get_parameter_source(name) is ParameterSource.DEFAULT:
-        return
-    value = context.params[name]
-    for one in value if isinstance(value, tuple) else (value,):
-        if isinstance(parameter, click.Option):
-            yield parameter.opts[0]
-        yield one.absolute().name if isinstance(one, Path) else str(one)
+    show(settings, *evaluated(settings, said(click.get_current_context(), _OUTPUTS)))

@@ -137,7 +137,7 @@ def test_a_network_of_free_size_gets_multiples_of_8(onnx):
     image = np.zeros((61, 90), np.uint8)
     image[30:33, 50:53] = 255
     points = finder(image).keypoints
-    assert finder._maps(image)[0].shape == (64, 96)
+    assert finder.maps(image)[0].shape == (64, 96)
     assert points[0] == pytest.approx([51, 31], abs=1)
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 import descompress
-from descompress.errors import ArtifactError, InputError, RequestError
 from descompress.detections import MEASUREMENT
+from descompress.errors import ArtifactError, InputError, RequestError
 from descompress.integrations.extraction import GREY
 from descompress.integrations.kornia import ImageFeature, laf_descriptor, local_feature
 from descompress.selection import Selection

@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 import descompress
-from descompress.errors import InputError, RequestError
 from descompress.detections import MEASUREMENT, patches_at
+from descompress.errors import InputError, RequestError
 from descompress.integrations.opencv import feature2d
 from descompress.selection import Selection
 from descompress.spec import Spec
