@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test setup clean weights
+.PHONY: demo test setup clean weights image-weights
 
 DEVICE ?= cpu
 STUDENTS = $(filter-out hardnet hardnet.first superpoint%,$(basename $(notdir $(wildcard weights/recipes/*.toml))))
@@ -25,6 +25,17 @@ weights: setup
 		`grep -q '^\[prune\]' ../weights/recipes/$$name.toml && echo prune || echo distill` \
 		../weights/recipes/$$name.toml $$name.safetensors --pack pack --device $(DEVICE)) \
 		|| exit 1; done
+
+# SuperPoint and what is distilled from it, stage after stage: make image-weights PHOTOGRAPHS=folder
+IMAGE_STAGES = superpoint.shapes superpoint.points superpoint \
+	superpoint.tiny.shapes superpoint.tiny.points superpoint.tiny superpoint.cdp5
+
+image-weights: setup
+	mkdir -p out
+	for name in $(IMAGE_STAGES); do test -e out/$$name.safetensors || (cd out && $(abspath $(BIN))/descompress \
+		`case $$name in superpoint.tiny|superpoint.cdp5) echo distill;; *) echo train;; esac` \
+		../weights/recipes/$$name.toml $$name.safetensors --device $(DEVICE) --images \
+		`case $$name in *shapes) echo shapes;; *) echo $(abspath $(PHOTOGRAPHS));; esac`) || exit 1; done
 
 setup: $(VENV)/installed
 
