@@ -284,6 +284,7 @@ def test_files_that_hold_no_patches_are_named(tmp_path):
     (tmp_path / "odd" / "strip.png").write_bytes(b"nothing")
     with pytest.raises(FileError, match="cannot be read as an image"):
         read_patches(tmp_path / "odd")
+    (tmp_path / "odd" / "strip.png").unlink()
     np.save(tmp_path / "a.npy", np.zeros((3, 40, 32)))
     with pytest.raises(FileError, match="patches of 32 x 40, not square"):
         read_patches(tmp_path / "a.npy")

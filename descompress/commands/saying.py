@@ -20,7 +20,7 @@ def said(context: click.Context, unsaid: Collection[str]) -> str:
         if parameter.name not in unsaid
         for word in _words(parameter, context)
     )
-    return shlex.join(["descompress", str(context.command.name), *words])
+    return shlex.join(["descompress", str(context.info_name), *words])
 
 
 def _words(parameter: click.Parameter, context: click.Context) -> Iterator[str]:
