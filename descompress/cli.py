@@ -27,6 +27,7 @@ VERBS = {
     "match": ("match", "match", "Match two images, and draw it."),
     "pack": ("pack", "pack", "Make the batches of many trainings once."),
     "prune": ("prune", "prune", "Remove channels of a network, and train what is left."),
+    "search": ("search", "search", "Find the best recipe under a budget of time or size."),
     "show": ("show", "show", "Say what a network file holds."),
     "train": ("train", "train", "Train a patch network."),
     "weights": ("weights", "weights", "Name the shipped networks, and write their index."),

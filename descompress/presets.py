@@ -45,7 +45,7 @@ def preset(name: str, net: nn.Module) -> list[tuple[str, Method]]:
 
 def _part(text: str, net: Net) -> list[tuple[str, Method]]:
     name, _, where = text.partition("@")
-    layers = _layers(where, net) if where else _default_layers(net)
+    layers = _layers(where, net) if where else default_layers(net)
     if name in PRESETS or ":" in name:
         method = PRESETS[name] if name in PRESETS else parse(name)
         return [(layer, method) for layer in layers]
@@ -64,7 +64,8 @@ def _part(text: str, net: Net) -> list[tuple[str, Method]]:
     return [(layer, CDP(alpha)) for layer, alpha in zip(layers, alphas, strict=True)]
 
 
-def _default_layers(net: Net) -> list[str]:
+def default_layers(net: Net) -> list[str]:
+    """The numbers of the layers that presets replace, where none are named."""
     return [number for number, name in net.layer_numbers().items() if _is_wide(number, name, net)]
 
 

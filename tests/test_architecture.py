@@ -75,7 +75,7 @@ LAYERS = [  # from the ground up; a module imports only from lines above its own
     },
     {"descompress.exporting", "descompress.students"},
     {"descompress.deployment"},
-    {"descompress.benching", "descompress.pipelines"},
+    {"descompress.benching", "descompress.pipelines", "descompress.searching"},
     {"descompress"},
     {"descompress.commands"},
     {"descompress.cli"},

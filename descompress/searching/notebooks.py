@@ -1,0 +1,81 @@
+"""What a search has measured so far, in a file: nothing is ever measured twice."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hpatches_eval.files import replacing
+from hpatches_eval.terminal import to_json
+
+from ..errors import ArtifactError, RequestError
+
+FILE, FORMAT = "measurements.json", 1
+PARTS = ("asked", "whole", "layers", "verified", "answered")
+
+
+class Notebook:
+    """Measurements of one network on one target; every change is on disk at once.
+
+    Args:
+        folder: Of the search. Where it holds none, a new one is begun.
+        asked: Tells what is measured from other measurements.
+
+    Raises:
+        RequestError: The folder holds measurements of something else.
+        ArtifactError: Its file is damaged.
+    """
+
+    def __init__(self, folder: Path, asked: Mapping[str, Any]) -> None:
+        self.path = folder / FILE
+        empty = {part: {} for part in PARTS} | {"asked": dict(asked)}
+        self._held = _read(self.path) if self.path.exists() else empty
+        for name, value in asked.items():
+            if (before := self._held["asked"].get(name)) != value:
+                raise RequestError(
+                    f"{folder}: was begun with {name} {before}, not {value}; use another folder"
+                )
+
+    def __getitem__(self, part: str) -> dict[str, Any]:
+        """One of `PARTS`."""
+        return self._held[part]
+
+    def note(self, part: str, values: Mapping[str, Any]) -> None:
+        """Put values into a part."""
+        self._held[part].update(values)
+        self._write()
+
+    def note_choice(self, layer: str, method: str, found: Mapping[str, Any]) -> None:
+        """Add what was measured of a method for a layer."""
+        self._held["layers"].setdefault(layer, {}).setdefault(method, {}).update(found)
+        self._write()
+
+    def choice(self, layer: str, method: str) -> dict[str, Any]:
+        """What is known of a method for a layer."""
+        return self._held["layers"].get(layer, {}).get(method, {})
+
+    def _write(self) -> None:
+        with replacing(self.path, force=True) as new:
+            new.write_text(to_json({"format": FORMAT, **self._held}), encoding="utf-8")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        held = None
+    if not isinstance(held, dict) or held.pop("format", None) != FORMAT or not _fits(held):
+        raise ArtifactError(f"{path}: damaged, or of another version; use another folder")
+    return held
+
+
+def _fits(held: Mapping[str, Any]) -> bool:
+    if held.keys() != set(PARTS) or not all(isinstance(held[part], dict) for part in PARTS):
+        return False
+    choices = [found for own in held["layers"].values() for found in _values(own)]
+    numbers = [value for found in (*choices, held["whole"]) for value in _values(found)]
+    return all(value is None or type(value) in (int, float) for value in numbers)
+
+
+def _values(held: Any) -> list[Any]:
+    return list(held.values()) if isinstance(held, dict) else [held]
