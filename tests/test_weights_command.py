@@ -171,7 +171,7 @@ def test_a_build_puts_the_networks_and_their_index_into_the_package(tmp_path):
     cards = {f"cards/{Path(name).stem}.md" for name in networks}
     found = [path for path in stale.parent.rglob("*") if path.is_file()]
     copied = {path.relative_to(stale.parent).as_posix(): path.read_bytes() for path in found}
-    records = {path.name for path in weights.glob("measured*.json")}
+    records = {path.name for path in weights.glob("measured*.json")} | {"bench.json"}
     assert copied.keys() == networks | cards | records | {"index.toml", "README.md"}
     assert all(content == (weights / name).read_bytes() for name, content in copied.items())
     code = "from descompress import shelf; print(shelf.folder(), *shelf.names(), sep='\\n')"
