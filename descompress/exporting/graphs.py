@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .. import keypoints
 from ..errors import RequestError
 from ..nets import Classifier, Net, PatchNet
 from ..nets.superpoint import CELL
@@ -36,7 +36,9 @@ class Maps(nn.Module):
         self, images: Float[Tensor, "b 1 h w"]
     ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b d h8 w8"]]:
         logits, descriptors = self.net(images)
-        return keypoints.scores(logits)[:, None], descriptors
+        shares = (logits - logits.amax(1, keepdim=True)).exp()  # softmax: faster along channels
+        places = shares[:, :-1] / shares.sum(1, keepdim=True)
+        return F.pixel_shuffle(places, CELL), descriptors
 
 
 def to_onnx(net: Net, *, name: str = "", opset: int = OPSETS[0]) -> "ModelProto":
