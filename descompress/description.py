@@ -5,7 +5,8 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import nn
 
-from .sizing import shrunk
+from .nets.base import evaluating
+from .sizing import batched, shrunk
 
 BATCH = 256  # larger ones are slower on a CPU: their maps leave the caches
 
@@ -18,12 +19,10 @@ def describe(net: nn.Module, patches: Shaped[np.ndarray, "b s s"]) -> Float[np.n
         net: Maps (b, 1, 32, 32) to (b, d).
         patches: In any grey unit; sizes other than 32 x 32 are resized by area.
     """
-    training = net.training
-    net.eval()
     like = next(net.parameters())
     rows = []
-    for start in range(0, max(len(patches), 1), BATCH):
-        part = shrunk(patches[start : start + BATCH]).astype(np.float32)
-        rows.append(net(torch.from_numpy(part)[:, None].to(like.device)).float().cpu())
-    net.train(training)
+    with evaluating(net):
+        for part in batched(patches, BATCH) or [patches]:
+            inputs = torch.from_numpy(shrunk(part).astype(np.float32))[:, None]
+            rows.append(net(inputs.to(like.device)).float().cpu())
     return torch.cat(rows).numpy()

@@ -20,6 +20,7 @@ from .detections import Detect, PatchFinder, sift
 from .errors import RequestError
 from .keypoints import Keypoints, descriptors_at, keypoints, padded, scores
 from .nets import Classifier, Net, PatchNet
+from .nets.base import evaluating
 from .selection import Selection
 
 
@@ -72,10 +73,9 @@ class ImageFinder:
 
     @torch.inference_mode()
     def _detected(self, image: UInt8[np.ndarray, "h w"]) -> tuple[Keypoints, Float[Tensor, "..."]]:
-        training = self.net.training
         grey = torch.from_numpy(image.astype(np.float32) / 255)[None, None]
-        maps = self.net.eval()(padded(grey.to(next(self.net.parameters()).device)))
-        self.net.train(training)
+        with evaluating(self.net):
+            maps = self.net(padded(grey.to(next(self.net.parameters()).device)))
         size = image.shape[0], image.shape[1]
         (found,) = keypoints(scores(maps.logits), self.selection, size)
         return found, maps.descriptors

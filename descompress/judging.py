@@ -8,6 +8,7 @@ from torch import nn
 
 from .classification import accuracy
 from .data.labelled import Images, Standard, in_order
+from .nets.base import evaluating
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,9 @@ class Accuracy:
     @torch.no_grad()
     def measured(self, net: nn.Module) -> dict[str, float]:
         """The share of images whose class is told right; the mode of the network stays."""
-        training, device = net.training, next(net.parameters()).device
+        device = next(net.parameters()).device
         batches = list(in_order(self.images, self.standard))
-        net.eval()
-        right = [accuracy(net(b.images.to(device)), b.labels.to(device)) for b in batches]
-        net.train(training)
+        with evaluating(net):
+            right = [accuracy(net(b.images.to(device)), b.labels.to(device)) for b in batches]
         counts = torch.tensor([len(batch.labels) for batch in batches], dtype=torch.float64)
         return {"accuracy": float((torch.tensor(right).double() * counts).sum() / counts.sum())}

@@ -56,10 +56,24 @@ def scores(logits: Tensor) -> Float[Tensor, "b h8 w8"]:
     Raises:
         InputError: Another shape.
     """
+    return score_maps(logits)[:, 0]
+
+
+def score_maps(logits: Tensor) -> Float[Tensor, "b 1 h8 w8"]:
+    """As `scores`, with a channel; in ONNX the softmax is written out, for runtimes are slow at it.
+
+    Raises:
+        InputError: Another shape.
+    """
     if logits.ndim != 4 or logits.shape[1] != BINS:
         raise InputError(f"logits must be (b, {BINS}, h, w), not {tuple(logits.shape)}")
-    places = logits.float().softmax(1)[:, :-1]
-    return F.pixel_shuffle(places, CELL)[:, 0]
+    logits = logits.float()
+    if torch.onnx.is_in_onnx_export():
+        shares = (logits - logits.amax(1, keepdim=True)).exp()
+        places = shares[:, :-1] / shares.sum(1, keepdim=True)
+    else:
+        places = logits.softmax(1)[:, :-1]
+    return F.pixel_shuffle(places, CELL)
 
 
 def nms(scores: Float[Tensor, "b h w"], radius: int) -> Float[Tensor, "b h w"]:

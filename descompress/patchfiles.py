@@ -32,7 +32,7 @@ def read_patches(path: str | Path, count: int = 4096, seed: int = 0) -> Tensor:
     path, draw = Path(path), np.random.default_rng(seed)
     if path.suffix == ".npy":
         patches = [_array(path)]
-    elif any(path.glob("*/ref.png")):
+    elif is_release(path):
         patches = _release(path, draw)
     else:
         patches = [_strip(file) for file in _strips(path)]
@@ -50,6 +50,11 @@ def read_images(path: str | Path, count: int = 16) -> Tensor:
     """
     files = some_images(Path(path), count)
     return torch.from_numpy(np.stack([_middle(file) for file in files]))[:, None].float() / 255
+
+
+def is_release(path: Path) -> bool:
+    """Whether a folder is laid out as a patch release of HPatches."""
+    return any(path.glob("*/ref.png"))
 
 
 def some_images(folder: Path, count: int) -> list[Path]:

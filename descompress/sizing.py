@@ -7,6 +7,11 @@ from jaxtyping import Shaped
 SIZE = 32
 
 
+def batched(inputs: Shaped[np.ndarray, "n *rest"], size: int) -> list[Shaped[np.ndarray, "..."]]:
+    """All inputs in their order, `size` at a time; the last batch may be smaller."""
+    return [inputs[start : start + size] for start in range(0, len(inputs), size)]
+
+
 def shrunk(patches: Shaped[np.ndarray, "b s s"]) -> Shaped[np.ndarray, "b 32 32"]:
     """Square patches of any size, uint8 or float32, at 32 x 32 pixels.
 

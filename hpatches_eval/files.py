@@ -61,3 +61,16 @@ def _move(holder: Path, path: Path) -> None:
     elif path.is_dir():
         path.rename(holder / "old")
     new.replace(path)
+
+
+def save_text(path: str | Path, text: str, *, force: bool = False) -> None:
+    """Write a text file, whole or not at all.
+
+    Args:
+        force: Replace what is there.
+
+    Raises:
+        OutputError: See `replacing`.
+    """
+    with replacing(path, force=force) as new:
+        new.write_text(text, encoding="utf-8")

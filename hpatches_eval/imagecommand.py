@@ -140,28 +140,19 @@ class Outputs:
 
     def present(self, results: list[dict[str, Any]]) -> None:
         """Write what was asked for, and print the table."""
+        from .files import save_text
         from .imagereport import markdown, plot, table
-        from .terminal import to_json
+        from .terminal import give_json
 
-        text = to_json(results[0] if len(results) == 1 else results)
-        if self.json == "-":
-            click.echo(text, nl=False)
-        elif self.json:
-            self._write(self.json, text)
+        give_json(results[0] if len(results) == 1 else results, self.json, force=self.force)
         if self.markdown:
-            self._write(self.markdown, markdown(results))
+            save_text(self.markdown, markdown(results), force=self.force)
         if self.plot:
             plot(results, self.plot, force=self.force)
         if self.json != "-":
             from rich.console import Console
 
             Console(width=None if sys.stdout.isatty() else _WIDTH).print(table(results))
-
-    def _write(self, path: str, text: str) -> None:
-        from .files import replacing
-
-        with replacing(path, force=self.force) as new:
-            new.write_text(text, encoding="utf-8")
 
 
 def _finders(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import RequestError
 from .files import replacing
 from .imagemetrics import HEADLINE, THRESHOLDS
+from .report import piped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,10 +46,7 @@ def table(results: Sequence[Mapping[str, Any]]) -> "Table":
 
 def markdown(results: Sequence[Mapping[str, Any]]) -> str:
     """The same table for a README."""
-    titles = ["per cent", *_TITLES.values()]
-    lines = [titles, ["---", *("---:" for _ in _TITLES)]]
-    lines += [[cell.replace("|", "\\|") for cell in _cells(r, "<br>")] for r in results]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    text = piped(["per cent", *_TITLES.values()], [_cells(r, "<br>") for r in results])
     return f"{text}\n\n{caption(results)}\n"
 
 

@@ -1,6 +1,6 @@
 """Tables of results, in per cent: as rich text for a terminal, and as Markdown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,10 +49,18 @@ def markdown(rows: Sequence[Row]) -> str:
     """The same table for a README."""
     extra = _extra(rows)
     titles = ["mAP", *extra, *TASKS.values()]
-    lines = [titles, ["---", *("---:" for _ in titles[1:])]]
-    lines += [[cell.replace("|", "\\|") for cell in _cells(row, extra, "<br>")] for row in rows]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return f"{text}\n\n{caption(rows)}\n"
+    return f"{piped(titles, [_cells(row, extra, '<br>') for row in rows])}\n\n{caption(rows)}\n"
+
+
+def piped(titles: Sequence[str], lines: Iterable[Sequence[str]], words: int = 1) -> str:
+    """A Markdown table, without a line break at its end.
+
+    Args:
+        words: Columns that are aligned to the left, the first ones.
+    """
+    rule = [*(["---"] * words), *("---:" for _ in titles[words:])]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |" for line in (titles, rule, *cells))
 
 
 def caption(rows: Sequence[Row]) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from .files import refuse_existing, replacing
+from .files import refuse_existing, save_text
 from .progress import Progress
 from .report import Row, markdown, table
 
@@ -81,12 +81,9 @@ def present(
         json_path: A file, or `-` for stdout.
         markdown_path: A file.
     """
-    if json_path == "-":
-        click.echo(to_json(results), nl=False)
-    elif json_path:
-        _write(json_path, to_json(results), force=force)
+    give_json(results, json_path, force=force)
     if markdown_path:
-        _write(markdown_path, markdown(rows), force=force)
+        save_text(markdown_path, markdown(rows), force=force)
     if json_path != "-":
         from rich.console import Console
 
@@ -98,6 +95,13 @@ def to_json(results: Any) -> str:
     return json.dumps(results, indent=1, allow_nan=False) + "\n"
 
 
-def _write(path: str, text: str, *, force: bool) -> None:
-    with replacing(path, force=force) as new:
-        new.write_text(text, encoding="utf-8")
+def give_json(results: Any, path: str | None, *, force: bool) -> None:
+    """Write results where they were asked for: a file, `-` for stdout, or None for nowhere.
+
+    Raises:
+        OutputError: The file exists and `force` is not set, or it cannot be written.
+    """
+    if path == "-":
+        click.echo(to_json(results), nl=False)
+    elif path:
+        save_text(path, to_json(results), force=force)

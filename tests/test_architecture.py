@@ -23,6 +23,7 @@ LAYERS = [  # from the ground up; a module imports only from lines above its own
         "descompress.images",
         "descompress.journal",
         "descompress.locks",
+        "descompress.machine",
         "descompress.memory",
         "descompress.processes",
         "descompress.selection",

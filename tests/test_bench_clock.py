@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from descompress.benching import cold, contestants, fresh, inputs, machine, pages, peers
+from descompress import machine
+from descompress.benching import cold, contestants, fresh, inputs, pages, peers
 from descompress.benching.classical import ENGINES, scattered
 from descompress.benching.columns import best, first_name, number, quickest, spread
 from descompress.benching.contestants import Contestant, Work, image_works, patch_works

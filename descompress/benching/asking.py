@@ -10,6 +10,7 @@ from ..errors import ArtifactError, RequestError
 from ..nets.superpoint import CELL
 from ..patchfiles import read_images, read_patches
 from ..runtimes import SUFFIX
+from ..sizing import batched
 from . import inputs, networks, peers
 from .contestants import IMAGES, PATCHES
 from .networks import Network
@@ -89,7 +90,7 @@ def calibrated(settings: Settings, path: Path) -> Settings:
     (kind,) = kinds
     if kind == PATCHES:
         patches = read_patches(path, CALIBRATED[PATCHES]).float().numpy()
-        batches = [patches[i : i + BATCH] for i in range(0, len(patches), BATCH)]
+        batches = batched(patches, BATCH)
     else:
         batches = list(read_images(path).numpy()[:, None])
     return replace(settings, calibration={kind: batches}, calibrated_on=path.absolute().name)
@@ -99,8 +100,7 @@ def calibration(settings: Settings, found: Sequence[Network]) -> dict[str, Seque
     """What is given, and generated patches and images otherwise."""
     made: dict[str, Sequence[np.ndarray]] = {}
     if any(n.kind == PATCHES for n in found):
-        patches = inputs.patches(CALIBRATED[PATCHES])
-        made[PATCHES] = [patches[i : i + BATCH] for i in range(0, len(patches), BATCH)]
+        made[PATCHES] = batched(inputs.patches(CALIBRATED[PATCHES]), BATCH)
     if any(n.kind == IMAGES for n in found):
         made[IMAGES] = list(inputs.images(CALIBRATED[IMAGES], IMAGE_SIZE)[:, None])
     return made | dict(settings.calibration)

@@ -11,6 +11,7 @@ import numpy as np
 
 from hpatches_eval.maps import Picking
 
+from .. import machine
 from ..costs import cost
 from ..deployment import TARGETS, deploy
 from ..errors import RequestError
@@ -19,7 +20,6 @@ from ..nets import Net, build
 from ..runtimes import SUFFIX, Facts, Runtime, open_file
 from ..shelf import find, load, sha256
 from ..spec import Spec
-from . import machine
 from .contestants import (
     IMAGES,
     PATCHES,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from hpatches_eval.files import replacing
 from hpatches_eval.imagereport import check_plots
+from hpatches_eval.report import piped
 
 from ..errors import ArtifactError
 from .columns import Entry, Record, best, columns, number, quickest
@@ -58,7 +59,7 @@ def tables(record: Record, *, brief: bool = False) -> Iterator[list[list[str]]]:
 
 def markdown(record: Record, *, brief: bool = False) -> str:
     """The tables for a page, and what they were measured on."""
-    parts = [_piped(table) for table in tables(record, brief=brief)]
+    parts = [piped(titles, lines, 2) for titles, *lines in tables(record, brief=brief)]
     return "\n\n".join([*parts, *caption(record)]) + "\n"
 
 
@@ -154,12 +155,6 @@ def plot(record: Record, path: Path, *, force: bool) -> None:
 
 
 _SAID = ("torch", "onnxruntime", "openvino", "kornia", "opencv-python-headless")
-
-
-def _piped(table: Sequence[Sequence[str]]) -> str:
-    titles, *lines = table
-    rule = ["---", "---", *("---:" for _ in titles[2:])]
-    return "\n".join(f"| {' | '.join(line)} |" for line in (titles, rule, *lines))
 
 
 def _listed(values: Sequence[int]) -> str:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Collection
 
 import numpy as np
 
+from .. import machine
 from ..errors import RequestError
-from . import machine
 from .contestants import Work
 
 SIDE = 1024  # of the matrices: large enough for full speed, small enough for the caches

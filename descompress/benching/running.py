@@ -12,9 +12,10 @@ from hpatches_eval.errors import EvalError
 from hpatches_eval.maps import Picking
 from hpatches_eval.progress import Progress, silent
 
+from .. import machine
 from ..clock import Turns, in_turns, threads_set
 from ..errors import DescompressError, RequestError
-from . import cold, inputs, machine, networks, peers, results
+from . import cold, inputs, networks, peers, results
 from .around import steps
 from .asking import Settings, calibration, competitors
 from .contestants import PATCHES, Contestant, Work

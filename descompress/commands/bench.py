@@ -189,26 +189,17 @@ def _asked(settings: Settings) -> "asking.Settings":
 
 def _show(settings: Settings, record: dict[str, Any]) -> None:
     """Write what was asked for, and print the tables unless stdout is for the JSON."""
-    from hpatches_eval.terminal import to_json
+    from hpatches_eval.files import save_text
+    from hpatches_eval.terminal import give_json
 
     from ..benching import pages
 
-    if settings.json_path == "-":
-        click.echo(to_json(record), nl=False)
-    elif settings.json_path:
-        _write(settings.json_path, to_json(record), force=settings.force)
+    give_json(record, settings.json_path, force=settings.force)
     if settings.markdown_path:
-        _write(settings.markdown_path, pages.markdown(record), force=settings.force)
+        save_text(settings.markdown_path, pages.markdown(record), force=settings.force)
     if settings.plot_path:
         pages.plot(record, Path(settings.plot_path), force=settings.force)
     if settings.json_path != "-":
         from rich.console import Console
 
         Console(width=None if sys.stdout.isatty() else _WIDTH).print(pages.terminal(record))
-
-
-def _write(path: str, text: str, *, force: bool) -> None:
-    from hpatches_eval.files import replacing
-
-    with replacing(path, force=force) as new:
-        new.write_text(text, encoding="utf-8")

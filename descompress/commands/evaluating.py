@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
-
 from hpatches_eval import imagereport, report
-from hpatches_eval.files import replacing
+from hpatches_eval.files import save_text
 from hpatches_eval.imageevaluation import ImageSettings
 from hpatches_eval.patches import PatchRelease
 from hpatches_eval.sequences import find_sequences
 from hpatches_eval.splits import choose_split
-from hpatches_eval.terminal import check_outputs, to_json
+from hpatches_eval.terminal import check_outputs, give_json
 
 from .. import imageevaluation
 from ..data.phototour import PhotoTour
@@ -75,24 +73,16 @@ def evaluated(settings: "Settings", command: str) -> tuple[list[Shown], dict[str
 
 def show(settings: "Settings", shown: list[Shown], numbers: dict[str, Any]) -> None:
     """Write what was asked for, and print the tables unless stdout is for the JSON."""
-    if settings.json_path == "-":
-        click.echo(to_json(numbers), nl=False)
-    elif settings.json_path:
-        _write(settings.json_path, to_json(numbers), force=settings.force)
+    give_json(numbers, settings.json_path, force=settings.force)
     if settings.markdown_path:
         text = "\n".join(part.markdown for part in shown)
-        _write(settings.markdown_path, text, force=settings.force)
+        save_text(settings.markdown_path, text, force=settings.force)
     if settings.json_path != "-":
         from rich.console import Console
 
         console = Console(width=None if sys.stdout.isatty() else _WIDTH)
         for part in shown:
             console.print(part.terminal)
-
-
-def _write(path: str, text: str, *, force: bool) -> None:
-    with replacing(path, force=force) as new:
-        new.write_text(text, encoding="utf-8")
 
 
 def _on_patches(
@@ -145,7 +135,6 @@ def _tables(entries: list[imageevaluation.ImageEntry], results: list[dict[str, A
     from rich.console import Group
 
     cells = imageevaluation.sizes(entries)
-    lines = [cells[0], ("---", *("---:" for _ in cells[0][1:])), *cells[1:]]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in lines)
     terminal = Group(table(cells), imagereport.table(results))
+    text = report.piped(cells[0], cells[1:])
     return Shown(terminal, f"{text}\n\n{imagereport.markdown(results)}")

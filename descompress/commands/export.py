@@ -70,33 +70,31 @@ def export(**options: Any) -> None:
     """
     settings = Settings(**options)
     from hpatches_eval.files import replacing
-    from hpatches_eval.terminal import check_outputs, to_json
+    from hpatches_eval.terminal import check_outputs, give_json
 
     check_outputs((str(settings.out), settings.json_path), force=settings.force)
     content, numbers = _exported(settings)
     with replacing(settings.out, force=settings.force) as new:
         new.write_bytes(content)
-    if settings.json_path == "-":
-        click.echo(to_json(numbers), nl=False)
-        return
-    if settings.json_path:
-        with replacing(settings.json_path, force=settings.force) as new:
-            new.write_text(to_json(numbers), encoding="utf-8")
-    click.echo(_lines(numbers))
+    give_json(numbers, settings.json_path, force=settings.force)
+    if settings.json_path != "-":
+        click.echo(_lines(numbers))
 
 
 def _exported(settings: Settings) -> tuple[bytes, dict[str, Any]]:
+    from ..artifacts import load
     from ..deployment import deploy
     from ..exporting import OpenCV, cosine, difference, facts_of, require_equal, to_onnx
     from ..runtimes import open_model
-    from ..shelf import find, load
+    from ..shelf import find
 
-    net = load(settings.net)
+    path = find(settings.net)
+    net = load(path)
     _check(settings, facts_of(net).kind)
-    model = to_onnx(net, name=find(settings.net).stem, opset=settings.opset)
+    model = to_onnx(net, name=path.stem, opset=settings.opset)
     content = model.SerializeToString()
     eager, whole = deploy(net, "eager-fp32", threads=0), open_model(content, threads=0)
-    inputs = _examples(net)
+    final, inputs = whole, _examples(net)
     numbers: dict[str, Any] = {
         "file": settings.out.name,
         "opset": settings.opset,
@@ -107,12 +105,11 @@ def _exported(settings: Settings) -> tuple[bytes, dict[str, Any]]:
         data = _data(net, settings.calibrate)
         found = _quantised(settings, model, data)
         content = found.model.SerializeToString()
-        small = open_model(content, threads=0)
+        final = open_model(content, threads=0)
         numbers |= {"precision": "int8", "float_layers": list(found.floats)}
-        numbers |= {"cosine": cosine(whole, small, data), "before": found.before}
+        numbers |= {"cosine": cosine(whole, final, data), "before": found.before}
         numbers["after"] = found.after
-    there = open_model(content, threads=0)
-    numbers["difference"]["opencv"] = difference(OpenCV(content, there.facts), there, inputs)
+    numbers["difference"]["opencv"] = difference(OpenCV(content, final.facts), final, inputs)
     return content, numbers | {"bytes": len(content)}
 
 
@@ -135,10 +132,12 @@ def _check(settings: Settings, kind: str) -> None:
 
 def _judged(settings: Settings, kind: str) -> Path | None:
     """What the cost of int8 can be measured on, if anything."""
+    from ..patchfiles import is_release
+
     data = settings.validate or settings.calibrate
     if data is None or kind == "images":
         return data
-    return data if settings.validate or any(data.glob("*/ref.png")) else None
+    return data if settings.validate or is_release(data) else None
 
 
 def _quantised(settings: Settings, model: Any, data: "list[np.ndarray]") -> "Fitted":
@@ -175,11 +174,12 @@ def _data(net: "Net", path: Path | None) -> "list[np.ndarray]":
     from ..nets import PatchNet
     from ..patchfiles import read_images, read_patches
     from ..runtimes.finders import BATCH
+    from ..sizing import batched
 
     assert path is not None
     if isinstance(net, PatchNet):
         patches = read_patches(path, PATCHES).float().numpy()
-        return [patches[i : i + BATCH] for i in range(0, len(patches), BATCH)]
+        return batched(patches, BATCH)
     return list(read_images(path, IMAGES).numpy()[:, None])
 
 

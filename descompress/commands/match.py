@@ -62,7 +62,7 @@ def match(**options: object) -> None:
     drawn green, the others red.
     """
     settings = Settings(**options)  # pyright: ignore[reportArgumentType]
-    from hpatches_eval.terminal import check_outputs
+    from hpatches_eval.terminal import check_outputs, give_json
 
     output = str(settings.output) if settings.output else None
     check_outputs((output, settings.json_path), force=settings.force)
@@ -70,8 +70,7 @@ def match(**options: object) -> None:
     if settings.output:
         _draw(settings, images, described, found)
     numbers = _numbers(settings, described, found)
-    if settings.json_path:
-        _write_json(settings.json_path, numbers, force=settings.force)
+    give_json(numbers, settings.json_path, force=settings.force)
     if settings.json_path != "-":
         click.echo(_lines(numbers))
 
@@ -133,17 +132,6 @@ def _numbers(settings: Settings, both: "list[Described]", found: "Matched") -> d
         "matrix": None if found.matrix is None else found.matrix.tolist(),
         "seconds": found.seconds,
     }
-
-
-def _write_json(path: str, numbers: dict[str, Any], *, force: bool) -> None:
-    from hpatches_eval.files import replacing
-    from hpatches_eval.terminal import to_json
-
-    if path == "-":
-        click.echo(to_json(numbers), nl=False)
-        return
-    with replacing(path, force=force) as new:
-        new.write_text(to_json(numbers), encoding="utf-8")
 
 
 def _lines(numbers: dict[str, Any]) -> str:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from .. import keypoints
 from ..errors import RequestError
 from ..nets import Classifier, Net, PatchNet
+from ..nets.base import evaluating
 from ..nets.superpoint import CELL
 from ..rewriting import rewritten
 from ..runtimes.facts import KEY, Facts
@@ -36,9 +37,7 @@ class Maps(nn.Module):
         self, images: Float[Tensor, "b 1 h w"]
     ) -> tuple[Float[Tensor, "b 1 h w"], Float[Tensor, "b d h8 w8"]]:
         logits, descriptors = self.net(images)
-        shares = (logits - logits.amax(1, keepdim=True)).exp()  # softmax: faster along channels
-        places = shares[:, :-1] / shares.sum(1, keepdim=True)
-        return F.pixel_shuffle(places, CELL), descriptors
+        return keypoints.score_maps(logits), descriptors
 
 
 def to_onnx(net: Net, *, name: str = "", opset: int = OPSETS[0]) -> "ModelProto":
@@ -89,10 +88,9 @@ def facts_of(net: Net, name: str = "") -> Facts:
     if isinstance(net, Classifier):
         raise RequestError(f"{net.spec.net} describes neither patches nor images")
     patches = isinstance(net, PatchNet)
-    training, device = net.training, next(net.parameters()).device
-    with torch.inference_mode():
-        found = net.eval()(torch.zeros(1, 1, 32, 32, device=device))
-    net.train(training)
+    device = next(net.parameters()).device
+    with torch.inference_mode(), evaluating(net):
+        found = net(torch.zeros(1, 1, 32, 32, device=device))
     dim, spec = (found if patches else found.descriptors).shape[1], net.spec.to_json()
     if patches:
         return Facts("patches", spec, dim, name=name)
@@ -108,8 +106,14 @@ def _cleaned(model: "ModelProto", facts: Facts) -> "ModelProto":
     for tensor in graph.initializer:
         del tensor.metadata_props[:]
     del model.functions[:]
-    model.producer_name, model.producer_version = KEY, ""
     graph.name = facts.name or KEY
+    return say(model, facts)
+
+
+def say(model: "ModelProto", facts: Facts) -> "ModelProto":
+    """Put the facts into a model, in the place of all that it says of itself; return it."""
+    del model.metadata_props[:]
+    model.producer_name, model.producer_version = KEY, ""
     entry = model.metadata_props.add()
     entry.key, entry.value = KEY, facts.to_json()
     return model

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import RequestError
-from ..runtimes.facts import KEY, Facts
+from ..runtimes.facts import Facts
+from .graphs import say
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-PATCHES = 64  # in a batch of calibration
 
 
 def quantised(
@@ -48,7 +47,7 @@ def quantised(
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "model.onnx"
         quantize_static(
-            _named(model),
+            _copied(model),
             path,
             _Reader(model.graph.input[0].name, inputs),  # pyright: ignore[reportArgumentType]
             quant_format=QuantFormat.QDQ,
@@ -76,7 +75,7 @@ def _followers(model: "ModelProto", chosen: Collection[str]) -> Iterator[Any]:
             yield node
 
 
-def _named(model: "ModelProto") -> "ModelProto":
+def _copied(model: "ModelProto") -> "ModelProto":
     from onnx import ModelProto
 
     copied = ModelProto()
@@ -91,11 +90,7 @@ def _said(content: bytes, model: "ModelProto") -> "ModelProto":
     made = load_model_from_string(content)
     metadata = {entry.key: entry.value for entry in model.metadata_props}
     facts = replace(Facts.from_metadata(metadata, "the model"), precision="int8")
-    del made.metadata_props[:]
-    entry = made.metadata_props.add()
-    entry.key, entry.value = KEY, facts.to_json()
-    made.producer_name, made.producer_version = KEY, ""
-    return made
+    return say(made, facts)
 
 
 class _Reader:

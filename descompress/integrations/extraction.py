@@ -17,6 +17,7 @@ from ..errors import InputError
 from ..features import finder
 from ..keypoints import descriptors_at, keypoints, padded, scores
 from ..nets import DenseMaps, PatchNet
+from ..nets.base import evaluating
 from ..nets.superpoint import CELL
 from ..selection import Selection
 from ..shelf import load
@@ -107,10 +108,8 @@ class ImageExtractor(nn.Module):
 
     def maps(self, greys: Float[Tensor, "b 1 h w"]) -> DenseMaps:
         """What an image network says of grey images of any size; see `padded`."""
-        training = self.net.training
-        maps = self.net.eval()(padded(greys.to(next(self.net.parameters()).device)))
-        self.net.train(training)
-        return maps
+        with evaluating(self.net):
+            return self.net(padded(greys.to(next(self.net.parameters()).device)))
 
     def _found(
         self, greys: Float[Tensor, "b 1 h w"], masks: Float[Tensor, "b h w"] | None

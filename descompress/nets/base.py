@@ -1,7 +1,8 @@
 """What every network has in common: its spec, its channels, its checks of the input."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import ClassVar
 
 import torch
@@ -12,6 +13,17 @@ from torch.nn import functional as F
 from ..errors import InputError, SpecError
 from ..spec import Spec
 from ..wiring import Layout, Wire, Wiring
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Have `net` in eval mode within the block, and in the mode it had behind it."""
+    training = net.training
+    net.eval()
+    try:
+        yield
+    finally:
+        net.train(training)
 
 
 class Net(nn.Module, ABC):

@@ -19,6 +19,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from ..nets.base import evaluating
+
 TRIED = 32  # pixels on a side of the patches that networks are tried with
 Outputs: TypeAlias = list[tuple[nn.Module, Tensor]]  # in the order of the calls
 
@@ -142,11 +144,9 @@ def outputs_of(modules: Iterable[nn.Module]) -> Iterator[Outputs]:
 @torch.no_grad()
 def tried(net: nn.Module, modules: Iterable[nn.Module] = ()) -> Passage:
     """What `net` makes of two random patches in eval mode; its mode stays."""
-    training = net.training
     patches = torch.rand(2, 1, TRIED, TRIED).to(next(net.parameters()))
-    with outputs_of(modules) as outputs:
-        rows = in_rows(net.eval()(patches))
-    net.train(training)
+    with outputs_of(modules) as outputs, evaluating(net):
+        rows = in_rows(net(patches))
     return Passage(patches, rows, outputs)
 
 

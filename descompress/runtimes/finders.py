@@ -12,7 +12,7 @@ from hpatches_eval.maps import pick, sample
 
 from ..detections import Detect, PatchFinder, sift
 from ..selection import Selection
-from ..sizing import shrunk
+from ..sizing import batched, shrunk
 from .base import Runtime
 
 BATCH = 64  # patches in a call: their maps stay in the caches
@@ -40,11 +40,10 @@ def describe(
         patches: In any grey unit; sizes other than 32 x 32 are resized by area.
         batch: Patches in a call.
     """
-    rows = np.empty((len(patches), runtime.facts.dim), np.float32)
-    for start in range(0, len(patches), batch):
-        part = shrunk(patches[start : start + batch]).astype(np.float32)
-        (rows[start : start + batch],) = runtime(part[:, None])
-    return rows
+    rows = [np.empty((0, runtime.facts.dim), np.float32)]
+    for part in batched(patches, batch):
+        rows += runtime(shrunk(part).astype(np.float32)[:, None])
+    return np.concatenate(rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from ..costs import Cost, cost
 from ..deployment import deploy
 from ..nets import Net, PatchNet
 from ..runtimes import Runtime
+from ..sizing import batched
 from .candidates import replaced
 from .tables import Recipe
 
@@ -58,7 +59,7 @@ class Inputs:
 def batches_of(inputs: np.ndarray, net: Net) -> list[np.ndarray]:
     """As many at a time as are timed: `PATCHES`, or one image."""
     size = PATCHES if isinstance(net, PatchNet) else 1
-    return [inputs[start : start + size] for start in range(0, len(inputs), size)]
+    return batched(inputs, size)
 
 
 def outputs(runtime: Runtime, batches: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hpatches_eval.files import replacing
+from hpatches_eval.files import save_text
 from hpatches_eval.terminal import to_json
 
 from ..errors import ArtifactError, RequestError
@@ -55,8 +55,7 @@ class Notebook:
         return self._held["layers"].get(layer, {}).get(method, {})
 
     def _write(self) -> None:
-        with replacing(self.path, force=True) as new:
-            new.write_text(to_json({"format": FORMAT, **self._held}), encoding="utf-8")
+        save_text(self.path, to_json({"format": FORMAT, **self._held}), force=True)
 
 
 def _read(path: Path) -> dict[str, Any]:

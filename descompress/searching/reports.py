@@ -1,15 +1,12 @@
 """What a search leaves behind: the winner, its recipe, the front, and a page to decide from."""
 
-import os
-import platform
-from collections.abc import Mapping
 from html import escape
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from hpatches_eval.files import replacing
+from hpatches_eval.files import save_text
 from hpatches_eval.terminal import to_json
 
+from .. import machine
 from ..artifacts import load, save
 from ..converter import KEEP
 from ..shelf import tomltext
@@ -20,8 +17,6 @@ from .outcomes import additivity, front_json, front_rows, picture_of, recipe_of
 from .searches import Answer
 from .verifying import amount, file_of, verified_cost
 
-PACKAGES = ("descompress", "torch", "onnxruntime", "openvino", "optuna")
-
 
 def write_answer(answer: Answer, folder: Path, command: str) -> None:
     """best.safetensors, recipe.toml, front.json, front.png and report.html.
@@ -30,9 +25,13 @@ def write_answer(answer: Answer, folder: Path, command: str) -> None:
         command: How the same can be asked for again.
     """
     save(load(file_of(folder, answer.winner)), folder / "best.safetensors", force=True)
-    _write(folder / "recipe.toml", tomltext.to_toml(recipe_of(answer, command)))
-    _write(folder / "front.json", to_json(front_json(answer)))
-    _write(folder / "report.html", report(answer, command))
+    texts = {
+        "recipe.toml": tomltext.to_toml(recipe_of(answer, command)),
+        "front.json": to_json(front_json(answer)),
+        "report.html": report(answer, command),
+    }
+    for name, text in texts.items():
+        save_text(folder / name, text, force=True)
     write_png(picture_of(answer), folder / "front.png")
     answer.notebook.note("answered", {"budget": str(answer.search.budget)})
 
@@ -74,21 +73,15 @@ def report(answer: Answer, command: str) -> str:
         pages.heading("All measurements"),
         pages.folded("Every method on every layer", pages.table(_all_rows(answer))),
         pages.heading("The machine"),
-        pages.table([("", ""), *machine().items()]),
+        pages.table([("", ""), *_machine().items()]),
     ]
     return pages.page(title, parts)
 
 
-def machine() -> Mapping[str, str]:
+def _machine() -> dict[str, str]:
     """What times were measured on, and with what."""
-    found = {"processor": _processor(), "cores": str(os.cpu_count()), "system": platform.platform()}
-    found["python"] = platform.python_version()
-    for package in PACKAGES:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {name: str(value) for name, value in machine.described().items()}
+    return found | machine.versions()
 
 
 def _decision(answer: Answer) -> list[str]:
@@ -198,18 +191,3 @@ def _all_rows(answer: Answer) -> list[tuple[str, ...]]:
             shares = (f"{ratio:.3f}x" for ratio in ratios)
             rows.append((layer, choice.method, f"{found['loss']:.5f}", *shares))
     return rows
-
-
-def _processor() -> str:
-    """Its name, where the system says it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return next(iter(names), platform.processor() or platform.machine())
-
-
-def _write(path: Path, text: str) -> None:
-    with replacing(path, force=True) as new:
-        new.write_text(text, encoding="utf-8")

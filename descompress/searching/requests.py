@@ -18,7 +18,7 @@ from ..errors import InputError, RequestError
 from ..exporting import facts_of
 from ..methods import METHODS
 from ..nets import Net, PatchNet
-from ..patchfiles import read_images, read_patches
+from ..patchfiles import is_release, read_images, read_patches
 from ..pruning.budgets import Budget
 from ..sizing import shrunk
 from ..teachers import digest
@@ -147,7 +147,7 @@ def _read(net: Net, path: Path, samples: int, seed: int) -> Tensor:
 
 
 def _views(net: Net, path: Path) -> Validation | None:
-    if not isinstance(net, PatchNet) or not any(path.glob("*/ref.png")):
+    if not isinstance(net, PatchNet) or not is_release(path):
         return None
     release = PatchRelease(path)
     step = -(-len(release.sequences) // SEQUENCES)

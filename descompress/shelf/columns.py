@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hpatches_eval.report import piped
+
 TITLES = ("network", "parameters")
 LEGEND = (
     "In brackets: how many times fewer parameters than the first. KB: of the file, 1,000 bytes "
@@ -44,6 +46,4 @@ def cells(row: Mapping[str, Any], unit: float) -> list[str]:
 
 def markdown(titles: Sequence[str], lines: Sequence[Sequence[str]], caption: str) -> str:
     """A table for the README; `caption` says what is measured on what."""
-    everything = [titles, ["---", *("---:" for _ in titles[1:])], *lines]
-    text = "\n".join(f"| {' | '.join(line)} |" for line in everything)
-    return f"{text}\n\n{caption} {LEGEND}\n"
+    return f"{piped(titles, lines)}\n\n{caption} {LEGEND}\n"

@@ -1,4 +1,4 @@
-"""The machine that a run took place on."""
+"""The machine that times were taken on."""
 
 import os
 import platform
@@ -13,6 +13,7 @@ PACKAGES = (
     "onnxruntime",
     "openvino",
     "kornia",
+    "optuna",
     "opencv-python-headless",
     "opencv-contrib-python-headless",
     "opencv-python",
