@@ -71,8 +71,6 @@ def prepare(
         _fitting(teacher, recipe.teacher or "", data)
     net = _start(recipe, teacher, data, progress, fresh=fresh)
     net = _fitting(net, recipe.start, data).to(device)
-    if isinstance(net, SuperPoint):  # twice as fast on a CPU, and there is but one channel to read
-        net = net.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     for module in net.modules():
         if isinstance(module, nn.Dropout):
             module.p = recipe.dropout

@@ -82,6 +82,11 @@ class Net(nn.Module, ABC):
             _require_finite(x)
         return x
 
+    def _to_weights(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """A checked input in the precision of the weights and the layout the CPU is fast in."""
+        x = x.to(next(self.parameters()).dtype)
+        return x.to(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+
 
 class PatchNet(Net):
     """Describes grey patches of 32 x 32 pixels, one descriptor a patch."""
@@ -93,11 +98,6 @@ class PatchNet(Net):
         """Checked patches, in float32 or better, for the arithmetic of normalising them."""
         x = self._checked(patches)
         return x if x.dtype == torch.float64 else x.float()
-
-    def _to_weights(self, x: Float[Tensor, "b 1 32 32"]) -> Float[Tensor, "b 1 32 32"]:
-        """Normalised patches in the precision of the weights and the layout the CPU is fast in."""
-        x = x.to(next(self.parameters()).dtype)
-        return x.to(memory_format=torch.channels_last) if x.device.type == "cpu" else x
 
 
 def convolved(c: int, n: int, stride: int, size: int = 3) -> list[nn.Module]:

@@ -65,8 +65,7 @@ class Classifier(Net):
             raise InputError(
                 f"image sides must be at least {self.least_side}, not {height} x {width}"
             )
-        x = x.to(next(self.parameters()).dtype)
-        return x.to(memory_format=torch.channels_last) if x.device.type == "cpu" else x
+        return self._to_weights(x)
 
 
 def normed(c: int, n: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:

@@ -97,7 +97,7 @@ class SuperPoint(Net):
         Raises:
             InputError: Another shape or type; or, in eval mode, NaN or infinity.
         """
-        x = _whole_cells(self._checked(images)).to(next(self.parameters()).dtype)
+        x = self._to_weights(_whole_cells(self._checked(images)))
         for name in ENCODER:
             x = self._block(name, x)
             x = self.pool(x) if name in self.pooled else x
