@@ -11,11 +11,16 @@ DescompressError            anything below
    `- FetchError            an address gives nothing, or not what is published there
 """
 
+from hpatches_eval.messages import plain
+
 
 class DescompressError(Exception):
     """Base of all errors of this package; its text is one line for the user."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class RequestError(DescompressError):

@@ -19,6 +19,8 @@ import h5py
 import numpy as np
 from jaxtyping import UInt8
 
+from hpatches_eval.datasets import BROKEN, line, numbers, opened
+from hpatches_eval.errors import DataError
 from hpatches_eval.features import Features, Finder
 from hpatches_eval.files import refuse_existing, replacing
 from hpatches_eval.geometry import fitted, resized
@@ -31,7 +33,8 @@ from .locks import locked
 
 SETTINGS = "descompress"  # attribute of the file
 DTYPES = ("float16", "float32")
-_BROKEN = (KeyError, OSError, ValueError, TypeError, RuntimeError, MemoryError)  # of h5py
+KEYS = ("keypoints", "descriptors", "image_size", "scores")
+LARGEST = 2**31 - 1  # pixels on a side
 
 
 @dataclass(frozen=True)
@@ -92,8 +95,8 @@ class FeatureFile:
                 group["image_size"] = np.array(described.size, np.int64)
                 self._file.flush()
                 self._pages.commit()
-        except OSError as error:
-            reason = error.strerror or " ".join(str(error).split())
+        except BROKEN as error:
+            reason = getattr(error, "strerror", None) or line(error)
             raise FileError(f"{name}: its features cannot be written ({reason})") from error
 
 
@@ -141,9 +144,9 @@ def feature_file(
         try:
             pages = JournalledFile(path)
         except OSError as error:
-            raise FileError(f"{path}: cannot be written ({error.strerror})") from error
+            raise FileError(f"{path}: cannot be written ({error.strerror or error})") from error
         with pages, _opened(pages, path) as file:
-            _compare(file.attrs.get(SETTINGS), said, path)
+            _compare(_said(file), said, path)
             yield FeatureFile(pages, file, dtype)
 
 
@@ -158,8 +161,11 @@ class StoredFeatures(Mapping[str, Described]):
 
     def __init__(self, path: Path) -> None:
         self.path, self._names = path, []
-        with self._opened() as file:
-            file.visititems(self._remember)
+        try:
+            with opened(path) as file:
+                file.visititems(self._remember)
+        except DataError as error:
+            raise FileError(str(error)) from error
         if not self._names:
             raise FileError(f"{path}: no images in it, that is groups with keypoints")
 
@@ -170,39 +176,36 @@ class StoredFeatures(Mapping[str, Described]):
         return len(self._names)
 
     def __getitem__(self, name: str) -> Described:
-        with self._opened() as file:
-            try:
-                group: Any = file[name]
-                points = np.asarray(group["keypoints"], np.float32)
-                rows = np.asarray(group["descriptors"], np.float32).T
-                size = np.asarray(group["image_size"], np.int64)
-                stored = group["scores"] if "scores" in group else np.ones(len(points))
-                strengths = np.asarray(stored, np.float32)
-            except _BROKEN as error:
-                raise FileError(f"{self.path}: {name} is damaged ({_line(error)})") from error
-        arrays = points, rows, strengths
+        points, rows, size, strengths = self._stored(name)
+        rows = rows.T
         fits = rows.ndim == 2 and points.shape == (len(rows), 2) and strengths.shape == (len(rows),)
+        arrays = points, rows, strengths
         if not fits or not all(np.isfinite(array).all() for array in arrays):
             shapes = ", ".join(str(array.shape) for array in arrays)
             raise FileError(f"{self.path}: {name} has keypoints, descriptors, scores {shapes}")
-        if size.shape != (2,) or size.min() < 1:
+        if size.shape != (2,) or not (size.min() >= 1 and size.max() <= LARGEST):
             raise FileError(f"{self.path}: {name} has image_size {size.tolist()}")
         features = Features(points, np.ascontiguousarray(rows), strengths)
         return Described(features, (int(size[0]), int(size[1])))
 
-    def _opened(self) -> h5py.File:
+    def _stored(self, name: str) -> Iterator[np.ndarray]:
+        """Keypoints, descriptors, size and scores as they are in the file, but in float32."""
         try:
-            return h5py.File(self.path, "r")
-        except OSError as error:
-            raise FileError(f"{self.path}: not an HDF5 file ({_line(error)})") from error
+            with opened(self.path) as file:
+                found = {key: numbers(file, f"{name}/{key}") for key in KEYS}
+        except DataError as error:
+            raise FileError(f"{self.path}: {name} is damaged ({error})") from error
+        if (points := found["keypoints"]) is not None and found["scores"] is None:
+            found["scores"] = np.ones(points.shape[:1])
+        for key, array in found.items():
+            if array is None:
+                raise FileError(f"{self.path}: {name} is damaged (it lacks {key})")
+            with np.errstate(over="ignore"):  # what is too large is refused as infinity
+                yield array.astype(np.float32) if key != "image_size" else array
 
     def _remember(self, name: str, item: Any) -> None:
         if isinstance(item, h5py.Group) and "keypoints" in item:
             self._names.append(name)
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
 
 
 def _start(path: Path, said: str, *, force: bool) -> None:
@@ -215,18 +218,25 @@ def _start(path: Path, said: str, *, force: bool) -> None:
 def _opened(pages: JournalledFile, path: Path) -> h5py.File:
     try:
         return h5py.File(pages, "r+")
-    except (OSError, ValueError) as error:
+    except BROKEN as error:
         raise FileError(f"{path}: not an HDF5 file, or a damaged one") from error
 
 
-def _compare(found: Any, said: str, path: Path) -> None:
+def _said(file: h5py.File) -> Any:
+    """The settings in the file, if they can be read."""
     try:
-        before, now = json.loads(found or ""), json.loads(said)
-    except (TypeError, ValueError):
-        raise FileError(f"{path}: not written by describe; --force replaces it") from None
+        return json.loads(file.attrs.get(SETTINGS) or "")
+    except BROKEN:
+        return None
+
+
+def _compare(before: Any, said: str, path: Path) -> None:
+    now = json.loads(said)
+    if not isinstance(before, dict):
+        raise FileError(f"{path}: not written by describe; --force replaces it")
     for key in sorted(before.keys() | now.keys()):
-        if before.get(key) != now.get(key):
+        if (made := before.get(key)) != now.get(key):
             raise RequestError(
-                f"{path}: made with {key} {before.get(key)}, not {now.get(key)}; take another "
-                "file, or --force to start this one afresh"
+                f"{path}: made with {key} {str(made)[:60]}, not {now.get(key)}; take another file, "
+                "or --force to start this one afresh"
             )

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
+from hpatches_eval.greyimages import decoded
 from hpatches_eval.sequences import find_images
 
 from .errors import FileError, RequestError
@@ -39,15 +39,13 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w"]:
     """An image in grey, its pixels as they are stored: a note to turn them is not followed.
 
     Raises:
-        FileError: It cannot be read to its end.
+        FileError: It cannot be read to its end, or is far too large.
     """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from error
-    flags = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_IGNORE_ORIENTATION
-    # Unlike imread, this gives nothing rather than the part of an image that is cut off.
-    image = cv2.imdecode(np.frombuffer(content, np.uint8), flags) if content else None
+    image = decoded(content, upright=False)
     if image is None:
         raise FileError(f"{path}: cannot be read as an image")
-    return np.asarray(image, dtype=np.uint8)
+    return image

@@ -8,6 +8,7 @@ from typing import Any
 
 PAGE = 4096
 MAGIC = b"descompress journal 1\n"
+GROWTH = 2**32  # bytes by which one commit may make a file longer
 
 
 class JournalledFile(io.RawIOBase):
@@ -137,7 +138,18 @@ class JournalledFile(io.RawIOBase):
         if content[:start] != MAGIC + zlib.crc32(body).to_bytes(4, "little"):
             self._journal.unlink()
             return
+        if not _is_whole(body):
+            raise OSError(f"{self._journal.name} is none of this program's; delete it")
         kept, size = (int.from_bytes(body[at : at + 8], "little") for at in (0, 8))
         entries = [body[at : at + 8 + PAGE] for at in range(16, len(body), 8 + PAGE)]
         pages = {int.from_bytes(entry[:8], "little"): entry[8:] for entry in entries}
         self._apply(kept, size, pages)
+
+
+def _is_whole(body: bytes) -> bool:
+    """Whether it is two sizes and pages within them, and the file grows by no absurd amount."""
+    kept, size = (int.from_bytes(body[at : at + 8], "little") for at in (0, 8))
+    starts = range(16, len(body), 8 + PAGE)
+    numbers = [int.from_bytes(body[at : at + 8], "little") for at in starts]
+    fits = len(body) == 16 + len(numbers) * (8 + PAGE) and kept <= size <= kept + GROWTH
+    return fits and all(number * PAGE < size for number in numbers)

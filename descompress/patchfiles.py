@@ -7,6 +7,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from hpatches_eval.errors import DataError
+from hpatches_eval.numpyfiles import mapped
 from hpatches_eval.patches import TYPES, PatchRelease
 from hpatches_eval.sequences import find_images
 
@@ -83,9 +85,9 @@ def _release(path: Path, draw: np.random.Generator) -> list[UInt8[np.ndarray, "n
 
 def _array(path: Path) -> np.ndarray:
     try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise FileError(f"{path}: not an .npy file of numbers") from error
+        array = mapped(path)
+    except DataError as error:
+        raise FileError(str(error)) from error
     array = array[:, 0] if array.ndim == 4 and array.shape[1] == 1 else array
     if array.ndim != 3 or not len(array) or array.dtype.kind not in "uif":
         raise FileError(

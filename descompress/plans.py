@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from . import processes
 from .errors import RequestError
 
+MOST_STEPS, MOST_PARTS = 10_000_000, 1024  # far above every use
 SCHEDULES: dict[
     str, Callable[[float], float]
 ] = {  # from the share that is done to that of the rate
@@ -43,6 +44,8 @@ class Plan:
     def __post_init__(self) -> None:
         if self.steps < 1 or not 0 <= self.lr < math.inf or self.warmup < 0:
             raise RequestError(f"{self}: steps >= 1, lr >= 0 and warmup >= 0 are needed")
+        if self.steps > MOST_STEPS or self.parts > MOST_PARTS:
+            raise RequestError(f"{self}: at most {MOST_STEPS:,} steps of {MOST_PARTS:,} parts")
         if self.schedule not in SCHEDULES:
             raise RequestError(f"schedule {self.schedule!r}: there are {', '.join(SCHEDULES)}")
         if not 0 <= self.ema < 1 or not 0 <= self.weight_decay < math.inf:

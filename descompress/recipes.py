@@ -38,6 +38,7 @@ from .pruning import Pruning
 from .shelf import read_toml
 
 DESCRIPTIONS = {"about", "card"}
+MOST_PAIRS, MOST_PIXELS = 2**20, 2**30  # far above every use
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,11 @@ class Data:
             )
         if self.batch < 2 or not 0 <= self.tour_share <= 1 or self.batches < 0:
             raise RequestError(f"{self}: batch >= 2, 0 <= tour_share <= 1 and batches >= 0")
+        pixels = self.views * self.height * self.width
+        if self.batch > MOST_PAIRS or pixels > MOST_PIXELS:
+            raise RequestError(
+                f"{self}: at most {MOST_PAIRS:,} pairs, or {MOST_PIXELS:,} pixels of views, a batch"
+            )
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Of several processes that train one network, the first alone validates and write
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,8 @@ from .data import Source, stream
 from .errors import FileError, RequestError, TrainingError
 from .locks import locked
 from .training import Training
+
+STEP = re.compile("[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +145,16 @@ class Run:
         self.checkpoint.unlink(missing_ok=True)
 
     def marks(self) -> list[float]:
-        """The first number of each validation so far, as the log of a run begun has it."""
+        """The first number of each validation so far, as the log of a run begun has it.
+
+        Raises:
+            FileError: The log is damaged.
+        """
         place = self.columns.index(self.validation.names[0])
-        return [float(row[place]) for row in self._logged() if row[place]]
+        try:
+            return [float(row[place]) for row in self._logged() if row[place]]
+        except ValueError as error:
+            raise FileError(f"{self.log}: not the log of this training ({error})") from error
 
     def _row(self, terms: Mapping[str, float]) -> Row:
         return Row(self.training.step, sum(terms.values()), terms)
@@ -169,11 +179,14 @@ class Run:
     def _logged(self) -> list[list[str]]:
         if not self.log.exists() or not self.training.step:
             return []
-        with self.log.open(newline="") as file:
-            header, *rows = [*csv.reader(file)] or [[]]
+        try:
+            with self.log.open(newline="", encoding="utf-8") as file:
+                header, *rows = [*csv.reader(file)] or [[]]
+        except (OSError, ValueError, csv.Error):
+            header, rows = [], []
         if tuple(header) != self.columns:
             raise FileError(f"{self.log}: not the log of this training; move it away")
-        return [row for row in rows if len(row) == len(self.columns) and row[0].isdigit()]
+        return [row for row in rows if len(row) == len(self.columns) and STEP.fullmatch(row[0])]
 
 
 class _Log:

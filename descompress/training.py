@@ -23,8 +23,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
-from pickle import UnpicklingError
+from reprlib import repr as brief
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,15 @@ from torch import Tensor, nn
 from hpatches_eval.files import replacing
 
 from . import processes
+from .checkpointfiles import read_checkpoint
 from .errors import FileError, RequestError, TrainingError
 from .interrupts import interrupts_held
 from .looks import AnyBatch, look, sides
 from .objectives import Learner, Weighted, follow_
 from .objectives.companions import in_rows
 from .plans import Plan
+
+_UNFIT = (LookupError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError)
 
 
 class Training:
@@ -225,8 +229,8 @@ class Training:
         for name, own in self._told().items():
             if state.get(name) != own:
                 raise FileError(
-                    f"{path}: a checkpoint of {state.get(name)}, not of {own}; ask for the same, "
-                    f"or delete it to start anew"
+                    f"{path}: a checkpoint of {_shown(state.get(name))}, not of {own}; ask for the "
+                    f"same, or delete it to start anew"
                 )
         try:
             self.net.load_state_dict(state["net"])
@@ -235,8 +239,8 @@ class Training:
                 self.average.load_state_dict(state["average"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.step = int(state["step"])
-        except (KeyError, RuntimeError, ValueError, TypeError) as error:
-            line = str(error).splitlines()[0]
+        except _UNFIT as error:
+            line = (str(error).splitlines() or [type(error).__name__])[0]
             raise FileError(f"{path}: a checkpoint of another network ({line})") from None
 
 
@@ -267,12 +271,15 @@ def _seeded(*numbers: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+def _shown(value: Any) -> str:
+    """What a checkpoint says, which may be nested for ever."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{brief(k)}: {brief(v)}' for k, v in islice(value.items(), 20))}}}"
+    return value[:200] if isinstance(value, str) else brief(value)
+
+
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, UnpicklingError, EOFError, ValueError) as error:
-        line = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FileError(f"{path}: not a checkpoint ({line})") from None
+    state = read_checkpoint(path)
     if not isinstance(state, dict):
         raise FileError(f"{path}: not a checkpoint")
     return state

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .errors import CheckpointError, SpecError
+from .checkpointfiles import read_checkpoint
+from .errors import CheckpointError, FileError, SpecError
 from .nets import Net, build
 from .spec import Spec
 
@@ -75,11 +76,9 @@ def import_checkpoint(kind: str, path: str | Path) -> Net:
 def _state(path: str | Path) -> State:
     """The tensors of the file by name, whatever it wraps them in."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except Exception as error:  # a broken file makes the reader fail in any way
-        raise CheckpointError(f"{path}: not a PyTorch checkpoint of tensors alone") from error
+        content = read_checkpoint(Path(path))
+    except FileError as error:
+        raise CheckpointError(str(error)) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not isinstance(content, dict) or not all(

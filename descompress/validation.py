@@ -76,17 +76,32 @@ class Validation:
         """The validation that `arrays` was asked of, to the nearest grey value.
 
         Raises:
-            DataError: An array is missing.
+            DataError: An array is missing, or is none of patches.
         """
         count = sum(name.startswith("ref/") for name in held)
         names = ("ref", *DIFFICULTIES)
         try:
-            views = [{n: _as_float(held[f"{n}/{i}"]) for n in names} for i in range(count)]
-            if "same" not in held:
-                return cls(views)
-            return cls(views, (_as_float(held["first"]), _as_float(held["second"]), held["same"]))
+            views = [{n: held[f"{n}/{i}"] for n in names} for i in range(count)]
+            tour = (held["first"], held["second"], held["same"]) if "same" in held else None
         except KeyError as error:
             raise DataError(f"the validation part of the pack lacks {error}") from None
+        groups = [[*of_one.values()] for of_one in views] + ([[*tour[:2]]] if tour else [])
+        if not all(map(_are_patches, groups)) or (tour and not _are_pairs(*tour)):
+            raise DataError("the validation part of the pack holds other things than patches")
+        floats = [{n: _as_float(patches) for n, patches in of_one.items()} for of_one in views]
+        return cls(floats, tour and (_as_float(tour[0]), _as_float(tour[1]), tour[2]))
+
+
+def _are_patches(group: Sequence[np.ndarray]) -> bool:
+    """Whether these arrays hold equally many patches, in grey values."""
+    fits = all(a.ndim == 3 and a.shape[1:] == (SIZE, SIZE) and a.dtype == np.uint8 for a in group)
+    return fits and len({len(a) for a in group}) == 1 and len(group[0]) > 0
+
+
+def _are_pairs(first: np.ndarray, _: np.ndarray, same: np.ndarray) -> bool:
+    """Whether it is said of each pair if it is one, and some are and some are not."""
+    fits = same.dtype == np.bool_ and same.shape == first.shape[:1]
+    return fits and 0 < int(same.sum()) < len(same)
 
 
 def held_out_validation(mixture: Mixture) -> Validation:

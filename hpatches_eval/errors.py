@@ -6,11 +6,16 @@ EvalError                 anything below
    `- OutputError         an output cannot be written
 """
 
+from .messages import plain
+
 
 class EvalError(Exception):
     """Base of all errors of this package; its text is one line for the user."""
 
     exit_code = 1
+
+    def __str__(self) -> str:
+        return plain(super().__str__())
 
 
 class RequestError(EvalError):

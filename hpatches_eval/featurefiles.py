@@ -5,23 +5,22 @@ Keypoints are (x, y) in pixels of the image as it is on disk, the centre of the 
 uint8 are packed bits; all others are read as float32. Nothing in a file is ever executed.
 """
 
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 from jaxtyping import Float32, Shaped
 
+from .datasets import numbers, opened
 from .errors import DataError
 from .features import Features
 from .geometry import Shape
+from .numpyfiles import archived
 from .sequences import SUFFIXES
 
 _KEYS = ("keypoints", "descriptors", "scores", "image_size")
-_BROKEN = (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, RuntimeError)
 
 
 class StoredFeatures(ABC):
@@ -69,29 +68,18 @@ class HlocFile(StoredFeatures):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        with self._opened():
+        with opened(self.path):
             pass
 
-    def _opened(self) -> h5py.File:
-        try:
-            return h5py.File(self.path, "r")
-        except OSError as error:
-            raise DataError(f"{self.path}: not an HDF5 file ({_line(error)})") from error
-
     def arrays(self, sequence: str, number: int) -> tuple[str, Mapping[str, np.ndarray]]:
-        with self._opened() as file:
-            names = [f"{sequence}/{number}{suffix}" for suffix in (*SUFFIXES, "")]
-            groups = ((name, file.get(name)) for name in names)
-            for name, group in groups:
-                if isinstance(group, h5py.Group):
-                    return f"{self.path}: {name}", self._read(name, group)
+        names = [f"{sequence}/{number}{suffix}" for suffix in (*SUFFIXES, "")]
+        with opened(self.path) as file:
+            for name in names:
+                if isinstance(file.get(name), h5py.Group):
+                    found = {key: numbers(file, f"{name}/{key}") for key in _KEYS}
+                    kept = {key: array for key, array in found.items() if array is not None}
+                    return f"{self.path}: {name}", kept
         raise DataError(f"{self.path}: no group {names[0]} ({names[1]}, ...)")
-
-    def _read(self, name: str, group: h5py.Group) -> dict[str, np.ndarray]:
-        try:
-            return {key: np.asarray(group[key]) for key in _KEYS if key in group}
-        except _BROKEN as error:
-            raise DataError(f"{self.path}: {name} is damaged ({_line(error)})") from error
 
     def rows(self, stored: np.ndarray) -> np.ndarray:
         return stored.T
@@ -119,11 +107,7 @@ class NpzFolder(StoredFeatures):
         if len(found) != 1:
             names = ", ".join(path.name for path in found) or "none"
             raise DataError(f"{folder}: one file of features of image {number} needed, not {names}")
-        try:
-            with found[0].open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return str(found[0]), {key: stored[key] for key in _KEYS if key in stored.files}
-        except (*_BROKEN, AttributeError, TypeError) as error:
-            raise DataError(f"{found[0]}: not an archive of arrays ({_line(error)})") from error
+        return str(found[0]), archived(found[0], _KEYS)
 
     def rows(self, stored: np.ndarray) -> np.ndarray:
         return stored
@@ -167,7 +151,3 @@ def _numbers(values: np.ndarray) -> bool:
 
 def _kind(values: np.ndarray) -> str:
     return f"{values.shape} {values.dtype}"
-
-
-def _line(error: Any) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

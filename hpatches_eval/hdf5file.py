@@ -5,6 +5,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
+from .datasets import dataset, numbers, opened
 from .descriptors import Source
 from .errors import DataError
 from .files import replacing
@@ -21,20 +22,21 @@ class Hdf5File(Source):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        with _opened(self.path) as file:
+        with opened(self.path) as file:
             super().__init__(self.path.stem, _groups(file))
 
     def count(self, sequence: str) -> int:
-        with _opened(self.path) as file:
-            return len(_dataset(file, self.path, f"{sequence}/ref"))
+        with opened(self.path) as file:
+            found = dataset(file, f"{sequence}/ref")
+            return 0 if found is None or not found.ndim else len(found)
 
     def strip(self, sequence: str, kind: str) -> np.ndarray:
         key = f"{sequence}/{kind}"
-        with _opened(self.path) as file:
-            try:
-                return np.asarray(_dataset(file, self.path, key)[:])
-            except (OSError, ValueError) as error:
-                raise DataError(f"{self.path}: {key} is damaged ({_line(error)})") from error
+        with opened(self.path) as file:
+            found = numbers(file, key)
+        if found is None or found.ndim != 2:
+            raise DataError(f"{self.path}: no n x d dataset {key}")
+        return found
 
 
 def write_hdf5(
@@ -54,23 +56,5 @@ def write_hdf5(
         progress(f"packing {source.name}", total, total)
 
 
-def _opened(path: Path) -> h5py.File:
-    try:
-        return h5py.File(path, "r")
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read as an HDF5 file ({_line(error)})") from error
-
-
 def _groups(file: h5py.File) -> list[str]:
     return sorted(str(name) for name, item in file.items() if isinstance(item, h5py.Group))
-
-
-def _dataset(file: h5py.File, path: Path, key: str) -> h5py.Dataset:
-    found = file.get(key)
-    if not isinstance(found, h5py.Dataset) or found.ndim != 2:
-        raise DataError(f"{path}: no n x d dataset {key}")
-    return found
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -18,6 +18,7 @@ from .features import Features
 from .geometry import Shape, resized, scaling, warp
 
 _STEP = 8  # networks with a free input size want multiples of this
+_LARGEST = 8192  # pixels on a side of a fixed one
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,14 +161,15 @@ class OnnxFinder:
     def __init__(self, path: str | Path, picking: Picking | None = None, threads: int = 0) -> None:
         self.path = Path(path)
         self.picking = picking or Picking()
-        self.session = _session(self.path, threads)
-        inputs = self.session.get_inputs()
-        shape = inputs[0].shape
-        if len(inputs) != 1 or len(shape) != 4 or shape[1] not in (1, 3):
-            found = ", ".join(f"{i.name} {i.shape}" for i in inputs)
+        self.session, inputs = _session(self.path, threads)
+        shape = inputs[0][1] if len(inputs) == 1 else ()
+        if len(shape) != 4 or shape[1] not in (1, 3):
+            found = ", ".join(f"{name} {[*sides]}" for name, sides in inputs) or "none"
             raise DataError(f"{self.path}: needs one input, 1 x (1 or 3) x h x w, has {found}")
-        self.name, self.channels = inputs[0].name, shape[1]
+        self.name, self.channels = inputs[0][0], int(shape[1])
         self.size = tuple(n if isinstance(n, int) else None for n in shape[2:])
+        if any(side is not None and not 0 < side <= _LARGEST for side in self.size):
+            raise DataError(f"{self.path}: reads images of {self.size}; sides are 1 to {_LARGEST}")
 
     def __call__(self, image: UInt8[np.ndarray, "h w"]) -> Features:
         begin = time.perf_counter()
@@ -202,22 +204,24 @@ class OnnxFinder:
         try:
             outputs = self.session.run(None, {self.name: batch})
         except Exception as error:  # onnxruntime has no common class of errors
-            raise DataError(f"{self.path}: {str(error).splitlines()[0]}") from error
+            raise DataError(f"{self.path}: {_line(error)}") from error
         return _sorted_out(self.path, [np.asarray(o) for o in outputs], (height, width))
 
 
 def _sorted_out(
     path: Path, outputs: list[np.ndarray], shape: Shape
 ) -> tuple[Float[np.ndarray, "h w"], Float[np.ndarray, "d h2 w2"]]:
+    outputs = [o for o in outputs if o.dtype.kind == "f" and np.isfinite(o).all()]
     scores = [o for o in outputs if o.shape in ((1, 1, *shape), (1, *shape))]
-    maps = [o for o in outputs if o.ndim == 4 and o.shape[0] == 1 and o.shape[1] > 1]
+    maps = [o for o in outputs if o.ndim == 4 and o.shape[0] == 1 and o.shape[1] > 1 and o.size]
     if len(outputs) != 2 or len(scores) != 1 or len(maps) != 1:
         found = ", ".join(str(o.shape) for o in outputs)
         raise DataError(f"{path}: needs a score map {shape} and a descriptor map, gives {found}")
     return scores[0].reshape(shape), maps[0][0]
 
 
-def _session(path: Path, threads: int) -> Any:
+def _session(path: Path, threads: int) -> tuple[Any, list[tuple[str, tuple[Any, ...]]]]:
+    """The session of a file, and the names and shapes of its inputs."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -229,7 +233,14 @@ def _session(path: Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4
+    providers = ["CPUExecutionProvider"]
     try:
-        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        raise DataError(f"{path}: not an ONNX model ({str(error).splitlines()[0]})") from error
+        session = onnxruntime.InferenceSession(str(path), options, providers, enable_fallback=0)
+        inputs = [(each.name, tuple(each.shape or ())) for each in session.get_inputs()]
+    except Exception as error:  # onnxruntime has no common class of errors
+        raise DataError(f"{path}: not an ONNX model ({_line(error)})") from error
+    return session, inputs
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

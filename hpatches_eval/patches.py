@@ -69,7 +69,10 @@ class PatchRelease:
             DataError: As `count`; or the file is damaged.
         """
         count, path = self.count(sequence), self.path(sequence, kind)
-        return _pixels(path).reshape(count, PATCH, PATCH)
+        pixels = _pixels(path)
+        if pixels.shape != (count * PATCH, PATCH):
+            raise DataError(f"{path}: {pixels.shape[1]} x {pixels.shape[0]} pixels when decoded")
+        return pixels.reshape(count, PATCH, PATCH)
 
 
 def _patches_in(path: Path) -> int:
@@ -92,14 +95,14 @@ def _size(header: bytes, path: Path) -> tuple[int, int]:
 
 
 def _pixels(path: Path) -> UInt8[np.ndarray, "h w"]:
-    import cv2
+    from .greyimages import decoded
 
     data = path.read_bytes()
     _check_chunks(data, path)
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    pixels = decoded(data, upright=False)
     if pixels is None:
         raise DataError(f"{path}: a damaged PNG file")
-    return np.asarray(pixels, np.uint8)
+    return pixels
 
 
 def _check_chunks(data: bytes, path: Path) -> None:

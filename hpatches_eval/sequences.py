@@ -7,11 +7,11 @@ homography that maps pixels (x, y) of image 1 to image k. The centre of the firs
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from .errors import DataError
+from .greyimages import decoded
 
 SUFFIXES = (".ppm", ".png", ".pgm", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
 COUNT = 6
@@ -62,12 +62,15 @@ def read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:
     """Read an image file in grey.
 
     Raises:
-        DataError: It cannot be read.
+        DataError: It cannot be read to its end, or is far too large.
     """
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    try:
+        image = decoded(path.read_bytes())
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     if image is None:
         raise DataError(f"{path}: cannot be read as an image")
-    return np.asarray(image, dtype=np.uint8)
+    return image
 
 
 def _normalised(matrix: Float[np.ndarray, "3 3"], path: Path) -> Float[np.ndarray, "3 3"]:

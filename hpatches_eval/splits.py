@@ -32,7 +32,7 @@ def read_splits(path: str | Path = PUBLISHED) -> dict[str, Split]:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path}: not a JSON file ({error})") from error
     if not isinstance(content, dict) or not content:
         raise DataError(f"{path}: splits are an object of name: {{test, train}}")

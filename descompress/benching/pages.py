@@ -10,6 +10,7 @@ from hpatches_eval.imagereport import check_plots
 from hpatches_eval.report import piped
 
 from ..errors import ArtifactError
+from ..written import as_written
 from .columns import Entry, Record, best, columns, number, quickest
 from .contestants import IMAGES, PATCHES
 
@@ -57,12 +58,17 @@ def tables(record: Record, *, brief: bool = False) -> Iterator[list[list[str]]]:
             yield [[column.title for column in chosen], *lines]
 
 
+damaged = as_written("the record of a run", "bench NET... --json")
+
+
+@damaged
 def markdown(record: Record, *, brief: bool = False) -> str:
     """The tables for a page, and what they were measured on."""
     parts = [piped(titles, lines, 2) for titles, *lines in tables(record, brief=brief)]
     return "\n\n".join([*parts, *caption(record)]) + "\n"
 
 
+@damaged
 def terminal(record: Record) -> "RenderableType":
     """The same to print with rich."""
     from rich.box import SIMPLE_HEAD

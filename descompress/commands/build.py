@@ -62,5 +62,5 @@ def parsed_value(text: str) -> Any:
     """A number, truth value or whatever else JSON knows; else the text itself."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text

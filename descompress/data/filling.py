@@ -9,6 +9,7 @@ from jaxtyping import Shaped
 
 from hpatches_eval.errors import DataError, OutputError
 from hpatches_eval.files import replacing
+from hpatches_eval.numpyfiles import mapped
 from hpatches_eval.progress import Progress, silent
 
 from ..locks import locked
@@ -52,7 +53,7 @@ def _write(
     progress: Progress,
 ) -> None:
     part, note = path.with_suffix(".part"), path.with_suffix(".done")
-    done = _safe_rows(note) if part.exists() else 0
+    done = min(_safe_rows(note), shape[0]) if part.exists() else 0
     if done:
         array = _mapped(part, shape, dtype, "r+")
     else:
@@ -71,7 +72,7 @@ def _write(
 
 
 def _safe_rows(note: Path) -> int:
-    text = note.read_text() if note.exists() else ""
+    text = note.read_bytes()[:20] if note.exists() else b""
     return int(text) if text.isdigit() else 0
 
 
@@ -85,10 +86,7 @@ def _reserve(path: Path) -> None:
 def _mapped(
     path: Path, shape: tuple[int, ...], dtype: type[np.generic], mode: str = "r"
 ) -> np.memmap:
-    try:
-        array = np.lib.format.open_memmap(path, mode)  # pyright: ignore[reportArgumentType]
-    except (ValueError, EOFError) as error:
-        raise DataError(f"{path}: not an array ({str(error)[:100]}); delete it") from None
+    array = mapped(path, mode)
     if array.shape != shape or array.dtype != dtype:
         raise DataError(
             f"{path}: {array.dtype} of shape {array.shape}, not {np.dtype(dtype)} of shape "

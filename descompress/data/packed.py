@@ -7,17 +7,18 @@ batch costs next to nothing, and a pack stopped half-way goes on where it was.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from hpatches_eval.errors import DataError, OutputError
 from hpatches_eval.files import replacing
+from hpatches_eval.numpyfiles import archived, mapped
 from hpatches_eval.progress import Progress, silent
 
 from ..errors import RequestError
@@ -49,14 +50,16 @@ class Pack:
             DataError: There is none, it is unfinished, or damaged.
         """
         root = Path(root)
+        if not all((root / name).is_file() for name in ("pack.json", "patches.npy")):
+            raise DataError(f"{root}: no finished pack; make one with descompress pack")
         try:
             asked = json.loads((root / "pack.json").read_text())
-            patches = np.load(root / "patches.npy", mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise DataError(f"{root}: no finished pack; make one with descompress pack") from None
-        except (OSError, ValueError, EOFError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise DataError(f"{root}: a damaged pack ({str(error)[:100]})") from None
-        fits = patches.ndim == 5 and patches.shape[1::2] == (2, SIZE) and patches.dtype == np.uint8
+        with damage_of(root):
+            patches = mapped(root / "patches.npy")
+        fits = patches.ndim == 5 and patches.shape[1::2] == (2, SIZE) and patches.shape[4] == SIZE
+        fits = fits and patches.dtype == np.uint8 and 0 not in patches.shape
         if not fits or not isinstance(asked, dict) or asked.get("version") != VERSION:
             raise DataError(f"{root}: not a pack of version {VERSION}; make it anew")
         return cls(root, patches, asked)
@@ -97,15 +100,21 @@ class Pack:
 
     def held(self) -> dict[str, np.ndarray]:
         """The arrays of the validation part."""
-        try:
-            with np.load(self.root / "held.npz", allow_pickle=False) as arrays:
-                return {name: np.array(arrays[name]) for name in arrays.files}
-        except (OSError, ValueError, EOFError, BadZipFile) as error:
-            raise DataError(f"{self.root}: a damaged pack ({str(error)[:100]})") from None
+        with damage_of(self.root):
+            return archived(self.root / "held.npz")
 
     def digest(self) -> str:
         """Tells it from other packs."""
         return fingerprint([self.asked, self.patches.shape])
+
+
+@contextmanager
+def damage_of(root: Path) -> Iterator[None]:
+    """Say of errors within the block that the pack is damaged."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{root}: a damaged pack ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -181,7 +190,7 @@ def _claim(root: Path, asked: Mapping[str, Any]) -> None:
     note = root / "asked.json"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        begun = note.read_text() if note.exists() else None
+        begun = note.read_bytes().decode(errors="replace") if note.exists() else None
     except OSError as error:
         raise OutputError(f"{root}: cannot be written ({error.strerror or error})") from error
     if begun is None and any(root.iterdir()):

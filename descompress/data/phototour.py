@@ -7,6 +7,7 @@ Source: M. Brown, G. Hua, S. Winder, "Discriminative learning of local image des
 PAMI 2011.
 """
 
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 
 from hpatches_eval.errors import DataError
 from hpatches_eval.frames import Jitter
+from hpatches_eval.sequences import read_grey
 
 from ..sizing import shrunk
 from .photographs import turned_alike
@@ -84,7 +86,9 @@ class PhotoTour:
 
 def _table(path: Path, columns: int) -> Int64[np.ndarray, "n c"]:
     try:
-        table = np.loadtxt(path, dtype=np.int64, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there is nothing in it: said below
+            table = np.loadtxt(path, dtype=np.int64, ndmin=2)
     except OSError:
         raise DataError(f"{path}: no such file, or not readable") from None
     except ValueError as error:
@@ -95,10 +99,10 @@ def _table(path: Path, columns: int) -> Int64[np.ndarray, "n c"]:
 
 
 def _sheet(path: Path) -> UInt8[np.ndarray, "256 64 64"]:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if image is None or image.shape != (GRID * SIDE, GRID * SIDE):
+    image = read_grey(path)
+    if image.shape != (GRID * SIDE, GRID * SIDE):
         raise DataError(f"{path}: not an image of {GRID} x {GRID} patches of {SIDE} x {SIDE}")
-    grid = np.asarray(image, dtype=np.uint8).reshape(GRID, SIDE, GRID, SIDE)
+    grid = image.reshape(GRID, SIDE, GRID, SIDE)
     return grid.swapaxes(1, 2).reshape(-1, SIDE, SIDE)
 
 

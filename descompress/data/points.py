@@ -10,6 +10,7 @@ import h5py
 import numpy as np
 from jaxtyping import Float
 
+from hpatches_eval.datasets import numbers, opened
 from hpatches_eval.errors import DataError
 from hpatches_eval.files import replacing
 from hpatches_eval.sequences import find_images
@@ -98,13 +99,22 @@ def _digest(folder: Path, paths: list[Path], version: str) -> str:
 
 def _read(path: Path, count: int) -> Iterator[Float[np.ndarray, "n k"]]:
     try:
-        with h5py.File(path) as file:
-            points, ends = np.asarray(file["points"]), np.asarray(file["ends"])
-    except (OSError, KeyError) as error:
-        raise DataError(f"{path}: not a cache of points; delete it ({error})") from None
-    if len(ends) != count or (count and ends[-1] != len(points)):
+        with opened(path) as file:
+            points, ends = numbers(file, "points"), numbers(file, "ends")
+    except DataError as error:
+        raise DataError(f"{path}: not a cache of points; delete it ({error})") from error
+    if points is None or ends is None or not _fits(points, ends, count):
         raise DataError(f"{path}: the cache does not fit the photographs; delete it")
     yield from np.split(points, ends[:-1])
+
+
+def _fits(points: np.ndarray, ends: np.ndarray, count: int) -> bool:
+    """Whether these are points of so many photographs, and where those of each end."""
+    if points.ndim != 2 or ends.shape != (count,) or ends.dtype.kind not in "iu":
+        return False
+    starts = np.concatenate([[0], ends.astype(np.int64)])
+    rising = bool((np.diff(starts) >= 0).all()) and int(starts[-1]) == len(points)
+    return rising and bool(np.isfinite(points).all())
 
 
 def _write(path: Path, rows: list[np.ndarray]) -> None:

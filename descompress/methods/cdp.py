@@ -18,6 +18,8 @@ from .base import Layer, Method, Setting, copy_bias_, require_plain, require_wei
 from .lowrank import channel_factors, matrix_factors
 from .stages import SpatialStage, absorb_norm_, between, require_inner
 
+WIDEST = 65_536  # channels of a dense branch
+
 
 class CDPConv2d(Layer):
     """Dense convolution of the first `alpha` input channels, depthwise of the rest.
@@ -147,10 +149,10 @@ class CDP(Method):
                 f"CDP(alpha={alpha}) needs 0 < alpha < {c}, the input channels, or 'variance': "
                 f"alpha=0 is a depthwise-separable layer, alpha={c} saves nothing"
             )
-        if type(self.width) is not int or self.width < 0:
+        if type(self.width) is not int or not 0 <= self.width <= WIDEST:
             raise SpecError(
-                f"CDP: width must be a number of channels, or 0 for out_channels, not "
-                f"{self.width!r}"
+                f"CDP: width must be a number of channels, or 0 for out_channels, and at most "
+                f"{WIDEST:,}, not {self.width!r}"
             )
         return replace(self, alpha=alpha)
 

@@ -30,7 +30,9 @@ NETS: dict[str, type[Net]] = {
     "resnet50": ResNet50,
     "mobilenetv2": MobileNetV2,
 }
-LARGEST = 65_536  # of any number among the arguments: far above every use, far below overflow
+LARGEST = 65_536  # of any number among the arguments
+MOST_LAYERS = 64  # of networks that may have any number of them
+MOST_WEIGHTS = 2**29  # of a network: four times those of the largest published one here
 
 
 def build(spec: Spec | str) -> Net:
@@ -40,25 +42,45 @@ def build(spec: Spec | str) -> Net:
         spec: A spec, or the name of a network with all its defaults.
 
     Raises:
-        SpecError: A network, argument, layer or method that does not exist or does not fit.
+        SpecError: A network, argument, layer or method that does not exist or does not fit; or a
+            network of more than `MOST_WEIGHTS` weights, for which no memory is taken.
     """
     spec = Spec(spec) if isinstance(spec, str) else spec
     if spec.net not in NETS:
         raise SpecError(f"unknown network {spec.net!r}; there are {', '.join(NETS)}")
-    args = _complete(spec)
-    net = NETS[spec.net](**args)
-    methods = {}
+    spec = replace(spec, args=_complete(spec))
+    _require_room(spec)
+    net = _assembled(spec)
+    if not any(parameter.is_meta for parameter in net.parameters()):
+        with torch.no_grad():
+            net.initialise_()
+    return net
+
+
+def _assembled(spec: Spec) -> Net:
+    """The network of a complete spec, with the weights that PyTorch draws."""
+    net, methods = NETS[spec.net](**spec.args), {}
     for name, method in spec.layers.items():
         conv = net.conv(name)
         if not method.explicit:
             raise SpecError(f"{name}: {method} reads trained weights: use convert instead")
         methods[name] = method.resolve(conv)
         net.set_submodule(name, methods[name].layer(conv))
-    net.spec = replace(spec, args=args, layers=methods)
-    if not any(parameter.is_meta for parameter in net.parameters()):
-        with torch.no_grad():
-            net.initialise_()
+    net.spec = replace(spec, layers=methods)
     return net
+
+
+def _require_room(spec: Spec) -> None:
+    """Refuse absurd sizes before anything is as large as they say."""
+    try:
+        with torch.device("meta"):
+            weights = sum(weight.numel() for weight in _assembled(spec).parameters())
+    except (RuntimeError, OverflowError) as error:  # of numbers that PyTorch cannot multiply
+        raise SpecError(f"{spec.net}: too large ({str(error).splitlines()[0][:80]})") from None
+    if weights > MOST_WEIGHTS:
+        raise SpecError(
+            f"{spec.net}: {weights:,} weights; there may be {MOST_WEIGHTS:,}, so ask for less width"
+        )
 
 
 def _complete(spec: Spec) -> dict[str, Any]:
@@ -75,7 +97,7 @@ def _complete(spec: Spec) -> dict[str, Any]:
 
 def _check(what: str, value: Any, parameter: inspect.Parameter, *, free: bool) -> None:
     default = parameter.default
-    if free and isinstance(value, tuple):
+    if free and isinstance(value, tuple) and len(value) <= MOST_LAYERS:
         default = (default[0],) * len(value)
     if not _alike(value, default):
         raise SpecError(

@@ -1,12 +1,13 @@
 """One interface for everything that can run a network: arrays in, arrays out."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
 
-from ..errors import InputError
+from ..errors import ArtifactError, InputError
 from .facts import Facts
 
 Run: TypeAlias = Callable[[np.ndarray], Sequence[np.ndarray]]
@@ -20,11 +21,13 @@ class Session:
     Args:
         label: The backend and the precision it computes in, such as "onnxruntime int8".
         run: Computes the outputs of a batch.
+        where: What errors call it.
     """
 
     facts: Facts
     label: str
     run: Run
+    where: str = "the model"
 
 
 class Runtime:
@@ -54,9 +57,15 @@ class Runtime:
 
         Raises:
             InputError: Another shape or type.
+            ArtifactError: The model cannot be run, or writes something else than its facts say.
         """
         self._check(batch)
-        return tuple(self._session.run(np.ascontiguousarray(batch)))
+        outputs = tuple(self._session.run(np.ascontiguousarray(batch)))
+        wanted = _written(self.facts, batch.shape)
+        found = [getattr(output, "shape", None) for output in outputs]
+        if found != wanted or any(output.dtype != np.float32 for output in outputs):
+            raise ArtifactError(f"{self._session.where}: gives {found}, not {wanted} as it says")
+        return outputs
 
     def __reduce__(self) -> tuple[type["Runtime"], tuple[Callable[[], Session]]]:
         return Runtime, (self._open,)
@@ -73,6 +82,28 @@ class Runtime:
         if facts.kind == "images" and not _whole(shape, facts.cell):
             sides = f"h and w multiples of {facts.cell}"
             raise InputError(f"images must be (b, 1, h, w), {sides}, not {shape}")
+
+
+def _written(facts: Facts, shape: tuple[int, ...]) -> list[tuple[int, ...]]:
+    """The shapes of what is written of a batch of this shape."""
+    if facts.kind == "patches":
+        return [(shape[0], facts.dim)]
+    cells = (shape[0], facts.dim, shape[2] // facts.cell, shape[3] // facts.cell)
+    return [shape, cells]
+
+
+@contextmanager
+def refusing(where: str, what: str) -> Iterator[None]:
+    """Whatever a backend raises in the block, which has no common class, is one error.
+
+    Raises:
+        ArtifactError: It says `where` the model is from and `what` cannot be done with it.
+    """
+    try:
+        yield
+    except Exception as error:
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        raise ArtifactError(f"{where}: {what} ({said})") from error
 
 
 def _whole(shape: tuple[int, ...], cell: int) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ArtifactError, RequestError
-from .base import Session
+from .base import Session, refusing
 from .facts import Facts
 
 BACKEND = "onnxruntime"
@@ -35,30 +35,31 @@ class OnnxRuntime:
             RequestError: ONNX Runtime is not installed.
             ArtifactError: The model is not what `descompress export` writes.
         """
-        session = self._session()
-        facts = Facts.from_metadata(session.get_modelmeta().custom_metadata_map, self.where)
-        name = session.get_inputs()[0].name
-
-        def run(batch: np.ndarray) -> Sequence[np.ndarray]:
-            return session.run(None, {name: batch})
-
-        return Session(facts, f"{BACKEND} {facts.precision}", run)
-
-    def _session(self) -> Any:
-        try:
-            import onnxruntime
-        except ImportError:
-            raise RequestError("this needs ONNX Runtime: pip install onnxruntime") from None
-        options = onnxruntime.SessionOptions()
+        runtime = _imported()
+        options = runtime.SessionOptions()
         options.intra_op_num_threads = self.threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 4
         providers = ["CPUExecutionProvider"]
-        try:
-            return onnxruntime.InferenceSession(self.model, options, providers)
-        except Exception as error:  # it has no common class of errors
-            said = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise ArtifactError(f"{self.where}: ONNX Runtime cannot read it ({said})") from None
+        with refusing(self.where, "ONNX Runtime cannot read it"):
+            session = runtime.InferenceSession(self.model, options, providers, enable_fallback=0)
+            metadata = session.get_modelmeta().custom_metadata_map
+            name = session.get_inputs()[0].name
+        facts = Facts.from_metadata(metadata, self.where)
+
+        def run(batch: np.ndarray) -> Sequence[np.ndarray]:
+            with refusing(self.where, "ONNX Runtime cannot run it"):
+                return session.run(None, {name: batch})
+
+        return Session(facts, f"{BACKEND} {facts.precision}", run, self.where)
+
+
+def _imported() -> Any:
+    try:
+        import onnxruntime
+    except ImportError:
+        raise RequestError("this needs ONNX Runtime: pip install onnxruntime") from None
+    return onnxruntime
 
 
 def read_model(path: Path) -> bytes:

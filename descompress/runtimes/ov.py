@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ArtifactError, RequestError
-from .base import Session
+from ..errors import RequestError
+from .base import Session, refusing
 from .facts import Facts
 
 BACKEND = "openvino"
@@ -37,21 +37,20 @@ class OpenVino:
             ArtifactError: The model is not what `descompress export` writes.
         """
         core = _core()
-        try:
+        with refusing(self.where, "OpenVINO cannot read it"):
             model = core.read_model(self.model)
             compiled = core.compile_model(model, "CPU", self._settings())
-        except Exception as error:  # it has no common class of errors
-            said = " ".join(str(error).split())[:200]
-            raise ArtifactError(f"{self.where}: OpenVINO cannot read it ({said})") from None
+            outputs = range(len(compiled.outputs))
+            request = compiled.create_infer_request()
         facts = Facts.from_metadata(_metadata(model), self.where)
-        request = compiled.create_infer_request()
 
         def run(batch: np.ndarray) -> Sequence[np.ndarray]:
-            found = request.infer([batch], share_inputs=True)
-            return [found[i] for i in range(len(compiled.outputs))]
+            with refusing(self.where, "OpenVINO cannot run it"):
+                found = request.infer([batch], share_inputs=True)
+                return [found[i] for i in outputs]
 
         precision = "bf16" if self.bf16 and facts.precision == "fp32" else facts.precision
-        return Session(facts, f"{BACKEND} {precision}", run)
+        return Session(facts, f"{BACKEND} {precision}", run, self.where)
 
     def _settings(self) -> dict[str, Any]:
         hint = "bf16" if self.bf16 else "f32"

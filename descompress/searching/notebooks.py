@@ -71,10 +71,14 @@ def _read(path: Path) -> dict[str, Any]:
 def _fits(held: Mapping[str, Any]) -> bool:
     if held.keys() != set(PARTS) or not all(isinstance(held[part], dict) for part in PARTS):
         return False
-    choices = [found for own in held["layers"].values() for found in _values(own)]
-    numbers = [value for found in (*choices, held["whole"]) for value in _values(found)]
-    return all(value is None or type(value) in (int, float) for value in numbers)
+    own = [*held["layers"].values()]
+    if not all(isinstance(methods, dict) for methods in own):
+        return False
+    found = [*(choice for methods in own for choice in methods.values()), held["whole"]]
+    return all(
+        isinstance(choice, dict) and all(map(_is_number, choice.values())) for choice in found
+    )
 
 
-def _values(held: Any) -> list[Any]:
-    return list(held.values()) if isinstance(held, dict) else [held]
+def _is_number(value: Any) -> bool:
+    return value is None or type(value) in (int, float)

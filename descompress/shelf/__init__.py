@@ -79,11 +79,22 @@ def read_toml(path: Path) -> dict[str, Any]:
         ArtifactError: It cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        _check_numbers(content)
+        return content
     except OSError as error:
         raise ArtifactError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise ArtifactError(f"{path}: not TOML ({error})") from None
+
+
+def _check_numbers(value: Any) -> None:
+    """Refuse whole numbers beyond 64 bits, which TOML has not and nothing here can write out."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise ValueError("a number beyond 64 bits")
+    inner = [*value.values()] if isinstance(value, dict) else value
+    for each in inner if isinstance(inner, list) else []:
+        _check_numbers(each)
 
 
 def find(name_or_path: str | Path) -> Path:

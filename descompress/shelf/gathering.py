@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ..errors import ArtifactError
+from ..written import as_written
 from . import SUFFIX, read_toml, sha256
 from .records import IMAGES, PATCHES, Kind
 
@@ -60,7 +61,7 @@ def _measured(kind: Kind, nets: Mapping[Path, "Net"], folder: Path) -> tuple[Tab
     if not own and not (folder / kind.record).exists():
         return {}, {}, {}
     run = kind.read(folder)
-    try:
+    with as_written(folder / kind.record, "eval"):
         entries = kind.entries(run, folder)
         _check(entries, {file.stem for file in nets}, folder / kind.record)
         networks = [
@@ -69,10 +70,6 @@ def _measured(kind: Kind, nets: Mapping[Path, "Net"], folder: Path) -> tuple[Tab
         ]
         peers = {name: _peer(entry, folder, kind) for name, entry in entries.items()}
         measurement = kind.measurement(run)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ArtifactError(
-            f"{folder / kind.record}: not as `descompress eval` writes it"
-        ) from error
     networks.sort(key=lambda item: -item[1]["params"])
     return (measurement, dict(networks), peers) if own else ({}, {}, {})
 

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 from hpatches_eval.files import replacing
 
 from ..errors import ArtifactError
+from ..written import as_written
 from . import INDEX, imagepages, of_images, patchpages
 from .tomltext import to_toml
 
@@ -19,6 +20,10 @@ HEADER = "# Written by `descompress weights index`; what was measured is in per 
 IMAGE_HEADER = "# Of images keypoints and matches are numbers, localisation errors in pixels.\n"
 
 
+damaged = as_written(INDEX, "weights index")
+
+
+@damaged
 def texts(index: Mapping[str, Any]) -> dict[str, str]:
     """The generated files of a folder of networks, by their paths in it."""
     cards = {f"cards/{name}.md": card(name, index) for name in index["networks"]}
@@ -41,6 +46,7 @@ def write(index: Mapping[str, Any], folder: Path) -> None:
         new.write_text(found[INDEX], encoding="utf-8")
 
 
+@damaged
 def rows(index: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The lines of all tables as plain values; those of images have other scores."""
     return patchpages.rows(index) + imagepages.rows(index)
@@ -51,6 +57,7 @@ def table(index: Mapping[str, Any]) -> str:
     return "\n".join(tables(index).values())
 
 
+@damaged
 def tables(index: Mapping[str, Any]) -> dict[Marks, str]:
     """The table of each kind of networks that there is, by the marks of its place in a page."""
     kinds = {of_images(entry) for entry in index["networks"].values()}

@@ -176,10 +176,10 @@ def test_a_broken_folder_leaves_no_hdf5_file(csv, tmp_path):
 
 def test_files_that_are_no_descriptors_are_refused(csv, tmp_path):
     target = tmp_path / "mine.h5"
-    with pytest.raises(DataError, match="cannot be read as an HDF5 file"):
+    with pytest.raises(DataError, match="not an HDF5 file"):
         Hdf5File(target)
     target.write_text("no HDF5")
-    with pytest.raises(DataError, match="cannot be read as an HDF5 file"):
+    with pytest.raises(DataError, match="not an HDF5 file"):
         Hdf5File(target)
     write_hdf5(CsvFolder(csv), target, force=True)
     whole = target.read_bytes()

@@ -130,7 +130,7 @@ def test_the_pca_variant_learns_on_the_train_sequences(shared, tmp_path):
         ("patches --patches {release} --baseline sift --pca", 2, "--pca needs a split with train"),
         ("patches --patches {release} --baseline orb --distance L2", 2, "need Hamming"),
         ("patches --patches {none} --baseline sift", 1, "none: there is no such folder"),
-        ("patches --descriptors {none} --split a", 1, "none: cannot be read as an HDF5 file"),
+        ("patches --descriptors {none} --split a", 1, "none: not an HDF5 file"),
         ("patches --descriptors {release} --split a", 1, "no sequence folders with a ref.csv"),
         ("patches --patches {release} --baseline sift --json {release}", 1, "exists already"),
         ("patches --patches {release} --baseline sift --json {none}/x.json", 1, "is no folder"),

@@ -1,0 +1,95 @@
+"""ONNX files that are nearly right."""
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from mutations import NUMBERS, of_bytes, of_json
+from onnx import TensorProto, helper
+
+from descompress.runtimes import open_file
+from descompress.runtimes.facts import KEY
+
+OPERATORS = ("Identity", "Reshape", "Tile", "Loop", "If", "Conv", "Gemm", "Nothing", "Expand")
+
+
+def run(folder: Path, backend: str = "onnxruntime") -> None:
+    """Open the file and give it the batch that it says it reads."""
+    runtime = open_file(folder / "net.onnx", backend)
+    shape = (2, 1, 32, 32) if runtime.facts.kind == "patches" else (1, 1, 16, 24)
+    runtime(np.zeros(shape, np.float32))
+
+
+def maps(folder: Path) -> None:
+    """A network of maps as other programs write them."""
+    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, "h", "w"))]
+    outputs = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
+        for name in ("score", "descriptor")
+    ]
+    nodes = [
+        helper.make_node("Neg", ["x"], ["negative"]),
+        helper.make_node("Identity", ["x"], ["score"]),
+        helper.make_node("Concat", ["x", "negative"], ["descriptor"], axis=1),
+    ]
+    graph = helper.make_graph(nodes, "g", inputs, outputs)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    onnx.save(made, str(folder / "net.onnx"))
+
+
+def changed(content: bytes, random: Random) -> bytes:
+    """Another dimension, number, name, operator, metadata or place of a tensor."""
+    try:
+        model = onnx.load_model_from_string(content)
+    except DecodeError:
+        return of_bytes(content, random)
+    random.choice((_dimension, _tensor, _node, _facts, _gone, _outside))(model, random)
+    return model.SerializeToString()
+
+
+def _dimension(model: onnx.ModelProto, random: Random) -> None:
+    shape = random.choice((*model.graph.input, *model.graph.output)).type.tensor_type.shape
+    if shape.dim:
+        random.choice(shape.dim).dim_value = random.choice(NUMBERS) % 2**62
+
+
+def _tensor(model: onnx.ModelProto, random: Random) -> None:
+    if model.graph.initializer:
+        tensor = random.choice(model.graph.initializer)
+        tensor.dims[:] = [random.choice(NUMBERS) % 2**62 for _ in range(random.choice((1, 4)))]
+        tensor.data_type = random.choice((1, 1, 1, 2, 7, 8, 11, 16, 99))
+
+
+def _node(model: onnx.ModelProto, random: Random) -> None:
+    node = random.choice(model.graph.node)
+    kind = random.choice(("type", "input", "output", "attributes"))
+    if kind == "type":
+        node.op_type = random.choice(OPERATORS)
+    elif kind == "attributes":
+        del node.attribute[:]
+    else:
+        names = node.input if kind == "input" else node.output
+        names[:] = [random.choice(("", "x", "patches", name)) for name in names]
+
+
+def _facts(model: onnx.ModelProto, random: Random) -> None:
+    for entry in model.metadata_props:
+        if entry.key == KEY:
+            entry.value = of_json(entry.value.encode(), random).decode()
+
+
+def _gone(model: onnx.ModelProto, random: Random) -> None:
+    part = random.choice((model.graph.input, model.graph.output, model.graph.node))
+    del part[random.randrange(len(part)) :]
+
+
+def _outside(model: onnx.ModelProto, random: Random) -> None:
+    """Weights that lie in another file, which is none of theirs."""
+    if model.graph.initializer:
+        tensor = random.choice(model.graph.initializer)
+        tensor.ClearField("raw_data")
+        tensor.data_location = TensorProto.EXTERNAL
+        place = tensor.external_data.add()
+        place.key, place.value = "location", random.choice(("/etc/hostname", "../x", "net.onnx"))
