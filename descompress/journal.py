@@ -138,7 +138,7 @@ class JournalledFile(io.RawIOBase):
         if content[:start] != MAGIC + zlib.crc32(body).to_bytes(4, "little"):
             self._journal.unlink()
             return
-        if not _is_whole(body):
+        if not _is_whole(body, self._file.seek(0, os.SEEK_END)):
             raise OSError(f"{self._journal.name} is none of this program's; delete it")
         kept, size = (int.from_bytes(body[at : at + 8], "little") for at in (0, 8))
         entries = [body[at : at + 8 + PAGE] for at in range(16, len(body), 8 + PAGE)]
@@ -146,10 +146,18 @@ class JournalledFile(io.RawIOBase):
         self._apply(kept, size, pages)
 
 
-def _is_whole(body: bytes) -> bool:
-    """Whether it is two sizes and pages within them, and the file grows by no absurd amount."""
+def _is_whole(body: bytes, length: int) -> bool:
+    """Whether it is two sizes and pages within them, and the file grows by no absurd amount.
+
+    Args:
+        length: Of the file.
+    """
     kept, size = (int.from_bytes(body[at : at + 8], "little") for at in (0, 8))
     starts = range(16, len(body), 8 + PAGE)
     numbers = [int.from_bytes(body[at : at + 8], "little") for at in starts]
-    fits = len(body) == 16 + len(numbers) * (8 + PAGE) and kept <= size <= kept + GROWTH
+    fits = (
+        len(body) == 16 + len(numbers) * (8 + PAGE)
+        and kept <= min(size, length)
+        and size <= kept + GROWTH
+    )
     return fits and all(number * PAGE < size for number in numbers)

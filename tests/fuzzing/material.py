@@ -20,7 +20,6 @@ import torch
 from descompress.artifacts import save
 from descompress.converter import convert
 from descompress.data.packed import write_pack
-from descompress.exporting import to_onnx
 from descompress.featurefiles import Described, feature_file
 from descompress.integrations.huggingface import save_pretrained
 from descompress.journal import MAGIC, PAGE
@@ -124,7 +123,8 @@ def release(folder: Path) -> None:
 
 
 def picture(folder: Path, suffix: str = ".png") -> None:
-    cv2.imwrite(str(folder / f"image{suffix}"), noise(48, 64))
+    pixels = noise(48, 64, 3) if suffix == ".ppm" else noise(48, 64)
+    assert cv2.imwrite(str(folder / f"image{suffix}"), pixels)
 
 
 def sequence(folder: Path) -> None:
@@ -191,16 +191,6 @@ def descriptors_csv(folder: Path) -> None:
 def table(path: Path, rows: list[list[Any]]) -> None:
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
-
-
-@cache
-def exported(kind: str) -> bytes:
-    """The ONNX file of a network."""
-    return to_onnx(net(kind)).SerializeToString()
-
-
-def model(folder: Path, kind: str = "patches") -> None:
-    (folder / "net.onnx").write_bytes(exported(kind))
 
 
 def shelf(parent: Path) -> None:

@@ -1,16 +1,18 @@
 """ONNX files that are nearly right."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf.message import DecodeError
 from mutations import NUMBERS, of_bytes, of_json
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
 from descompress.runtimes import open_file
-from descompress.runtimes.facts import KEY
+from descompress.runtimes.facts import KEY, Facts
 
 OPERATORS = ("Identity", "Reshape", "Tile", "Loop", "If", "Conv", "Gemm", "Nothing", "Expand")
 
@@ -22,21 +24,66 @@ def run(folder: Path, backend: str = "onnxruntime") -> None:
     runtime(np.zeros(shape, np.float32))
 
 
+def patches(folder: Path) -> None:
+    """A network of patches as `descompress export` writes them: one dense layer."""
+    weight = numpy_helper.from_array(np.full((1024, 4), 0.5, np.float32), "weight")
+    nodes = [
+        helper.make_node("Flatten", ["patches"], ["pixels"]),
+        helper.make_node("MatMul", ["pixels", "weight"], ["descriptors"]),
+    ]
+    shapes = {"patches": ("b", 1, 32, 32)}, {"descriptors": ("b", 4)}
+    made = _model(nodes, *shapes, [weight])
+    _say(made, Facts("patches", "{}", 4))
+    onnx.save(made, str(folder / "net.onnx"))
+
+
+def images(folder: Path) -> None:
+    """A network of images likewise: scores are the image, descriptors its mean in each cell."""
+    sides = {"kernel_shape": [8, 8], "strides": [8, 8]}
+    nodes = [
+        helper.make_node("Identity", ["images"], ["scores"]),
+        helper.make_node("AveragePool", ["images"], ["mean"], **sides),
+        helper.make_node("Neg", ["mean"], ["negative"]),
+        helper.make_node("Concat", ["mean", "negative"], ["descriptors"], axis=1),
+    ]
+    outputs = {"scores": ("b", 1, "h", "w"), "descriptors": ("b", 2, "y", "x")}
+    made = _model(nodes, {"images": ("b", 1, "h", "w")}, outputs)
+    _say(made, Facts("images", "{}", 2, cell=8))
+    onnx.save(made, str(folder / "net.onnx"))
+
+
 def maps(folder: Path) -> None:
     """A network of maps as other programs write them."""
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 1, "h", "w"))]
-    outputs = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, None)
-        for name in ("score", "descriptor")
-    ]
     nodes = [
         helper.make_node("Neg", ["x"], ["negative"]),
         helper.make_node("Identity", ["x"], ["score"]),
         helper.make_node("Concat", ["x", "negative"], ["descriptor"], axis=1),
     ]
-    graph = helper.make_graph(nodes, "g", inputs, outputs)
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    made = _model(nodes, {"x": (1, 1, "h", "w")}, {"score": None, "descriptor": None})
     onnx.save(made, str(folder / "net.onnx"))
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    inputs: Mapping[str, Any],
+    outputs: Mapping[str, Any],
+    tensors: Sequence[onnx.TensorProto] = (),
+) -> onnx.ModelProto:
+    """A model of floats; inputs and outputs by name, with their shapes."""
+    ends = [
+        [
+            helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+            for name, shape in side.items()
+        ]
+        for side in (inputs, outputs)
+    ]
+    graph = helper.make_graph(nodes, "g", *ends, list(tensors))
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
+def _say(model: onnx.ModelProto, facts: Facts) -> None:
+    entry = model.metadata_props.add()
+    entry.key, entry.value = KEY, facts.to_json()
 
 
 def changed(content: bytes, random: Random) -> bytes:
