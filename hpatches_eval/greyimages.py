@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 MOST = 2**28  # pixels of an image: three times those of the largest cameras
+PNG = b"\x89PNG\r\n\x1a\n"
 DENSEST = 8_256  # pixels to a byte of a file: 1,032 of its bytes deflate to one, of eight pixels
 
 
@@ -20,12 +21,23 @@ def decoded(content: bytes, *, upright: bool = True) -> UInt8[np.ndarray, "h w"]
     """
     if not content or _pixels(content) > min(MOST, DENSEST * len(content)):
         return None
+    if content.startswith(PNG) and not _ends(content):
+        return None
     flags = cv2.IMREAD_GRAYSCALE | (0 if upright else cv2.IMREAD_IGNORE_ORIENTATION)
     try:  # unlike imread, this gives nothing rather than the part of an image that is cut off
         image = cv2.imdecode(np.frombuffer(content, np.uint8), flags)
     except (cv2.error, MemoryError):
         return None
     return None if image is None else np.asarray(image, np.uint8)
+
+
+def _ends(content: bytes) -> bool:
+    """Whether the chunks of a PNG lie in it: OpenCV takes memory for what one says it is."""
+    at, kind = len(PNG), b""
+    while kind != b"IEND" and at + 12 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, at)
+        at += 12 + length
+    return kind == b"IEND" and at <= len(content)
 
 
 def _pixels(content: bytes) -> int:
@@ -76,7 +88,7 @@ def _at(form: str, place: int) -> Callable[[bytes], tuple[int, ...]]:
 
 
 _SIZES: dict[bytes, Callable[[bytes], tuple[int, ...]]] = {
-    b"\x89PNG\r\n\x1a\n": _at(">II", 16),
+    PNG: _at(">II", 16),
     b"\xff\xd8": _of_jpeg,
     b"BM": _at("<ii", 18),
     b"II*\0": _of_tiff,

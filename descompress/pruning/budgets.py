@@ -19,6 +19,7 @@ from .resources import Resources
 
 KINDS = ("macs", "params", "channels", "latency")
 UNITS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+AMOUNT = re.compile(r"((?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)\s*([a-zA-Z]*)")
 TIMES = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 
 Scores: TypeAlias = Sequence[Float[Tensor, " _"]]
@@ -57,7 +58,9 @@ class Budget:
             RequestError: It is no number with a unit that fits.
         """
         units = TIMES if kind == "latency" else UNITS
-        match = re.fullmatch(r"(\d*\.?\d+(?:[eE][+-]?\d+)?)\s*([a-zA-Z]*)", text.strip())
+        match = re.fullmatch(
+            r"((?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)\s*([a-zA-Z]*)", text.strip()
+        )
         if match is None or (match[2].lower() != "x" and match[2].lower() not in {**units, "": 1}):
             known = ", ".join(f"3{unit}" for unit in units if unit)
             raise RequestError(f"--{kind} {text!r}: a share such as 0.25, or an amount: {known}")

@@ -121,7 +121,8 @@ def _opened(optuna: Any, path: Path, name: str) -> Iterator["Study"]:
             load_if_exists=True,
         )
     except Exception as error:
-        if not type(error).__module__.startswith(("sqlalchemy", "optuna", "sqlite3")):
+        own = type(error).__module__.startswith(("sqlalchemy", "optuna", "sqlite3"))
+        if not own and not isinstance(error, ValueError | LookupError | TypeError):
             raise
         raise ArtifactError(f"{path}: not a study that can be gone on with ({error})") from error
     finally:

@@ -1,6 +1,7 @@
 """Small files that ask for very much get an error, not the memory; found by fuzzing."""
 
 import resource
+import struct
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -60,6 +61,7 @@ def test_a_png_of_sixty_thousand_pixels_a_side(name, tmp_path):
     [
         bombs.png(32_000, 32_000, rows=bytes(10**6)),
         bombs.png(2**15, 2**15, depth=1, rows=bytes(2**15 // 8 * 2**15 + 2**15)),
+        bombs.png(64, 48).replace(struct.pack(">I4s", 8, b"IDAT"), b"\x40\0\0\0IDAT"),
         bombs.jpeg(65_500, 65_500),
         bombs.tiff(2**31, 2**16),
         bombs.bmp(2**30, 4),
@@ -67,7 +69,17 @@ def test_a_png_of_sixty_thousand_pixels_a_side(name, tmp_path):
         b"P5 99999 99999 255\n" + bytes(100),
         b"P5\n#x\n30000\n 30000 255\n" + bytes(100),
     ],
-    ids=("grey", "bits", "jpeg", "tiff", "wide bmp", "bmp upside down", "pgm", "pgm of comments"),
+    ids=(
+        "grey",
+        "bits",
+        "chunk",
+        "jpeg",
+        "tiff",
+        "wide bmp",
+        "bmp upside down",
+        "pgm",
+        "pgm of comments",
+    ),
 )
 def test_other_images_that_say_they_are_very_large(content):
     kept(lambda: decoded(content), 0)

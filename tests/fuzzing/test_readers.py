@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mutations import changed
 from readers import READERS
 
-QUICK, SLOW, ANY = 40, 6, 4  # files of each reader
+QUICK, SLOW, ANY = 30, 5, 3  # files of each reader
 
 
 @pytest.fixture(scope="module")
