@@ -10,7 +10,7 @@ Source: https://github.com/cvg/Hierarchical-Localization, extract_features.
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from hpatches_eval.geometry import fitted, resized
 from .errors import FileError, RequestError
 from .images import read_image
 from .interrupts import interrupts_held
-from .journal import JournalledFile
+from .journal import JournalledFile, forget, pending
 from .locks import locked
 
 SETTINGS = "descompress"  # attribute of the file
@@ -153,16 +153,18 @@ def feature_file(
 class StoredFeatures(Mapping[str, Described]):
     """The images of a file in this layout, ours or hloc's, by name; each is read when asked for.
 
-    Features come in the order of the file, as float32.
+    Features come in the order of the file, as float32. A change that a killed process left half
+    done is completed first.
 
     Raises:
-        FileError: The file, or the image that is asked for, is not in this layout or damaged.
+        FileError: The file, or the image that is asked for, is not in this layout or damaged; or
+            another process is writing it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path, self._names = path, []
         try:
-            with opened(path) as file:
+            with self._opened() as file:
                 file.visititems(self._remember)
         except DataError as error:
             raise FileError(str(error)) from error
@@ -188,10 +190,15 @@ class StoredFeatures(Mapping[str, Described]):
         features = Features(points, np.ascontiguousarray(rows), strengths)
         return Described(features, (int(size[0]), int(size[1])))
 
+    def _opened(self) -> AbstractContextManager[h5py.File]:
+        if pending(self.path):
+            _complete(self.path)
+        return opened(self.path)
+
     def _stored(self, name: str) -> Iterator[np.ndarray]:
         """Keypoints, descriptors, size and scores as they are in the file, but in float32."""
         try:
-            with opened(self.path) as file:
+            with self._opened() as file:
                 found = {key: numbers(file, f"{name}/{key}") for key in KEYS}
         except DataError as error:
             raise FileError(f"{self.path}: {name} is damaged ({error})") from error
@@ -208,9 +215,20 @@ class StoredFeatures(Mapping[str, Described]):
             self._names.append(name)
 
 
+def _complete(path: Path) -> None:
+    with locked(path, wait=False):
+        try:
+            JournalledFile(path).close()
+        except OSError as error:
+            reason = error.strerror or error
+            raise FileError(
+                f"{path}: a change of it was cut off, and cannot be completed ({reason})"
+            ) from error
+
+
 def _start(path: Path, said: str, *, force: bool) -> None:
     refuse_existing(path, force=force)
-    path.with_name(f"{path.name}.journal").unlink(missing_ok=True)
+    forget(path)
     with replacing(path, force=force) as new, h5py.File(new, "w") as file:
         file.attrs[SETTINGS] = said
 

@@ -3,12 +3,31 @@
 import io
 import os
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 PAGE = 4096
 MAGIC = b"descompress journal 1\n"
 GROWTH = 2**32  # bytes by which one commit may make a file longer
+
+
+def pending(path: Path) -> bool:
+    """Whether a process has begun to change a file, and is at it or was killed."""
+    return journal_of(path).exists()
+
+
+def forget(path: Path) -> None:
+    """Forget the change of a file that was begun, after completing it if the file is there."""
+    if path.is_file() and pending(path):
+        with suppress(OSError):
+            JournalledFile(path).close()
+    journal_of(path).unlink(missing_ok=True)
+
+
+def journal_of(path: Path) -> Path:
+    """Where changes are written before they are made."""
+    return path.with_name(f"{path.name}.journal")
 
 
 class JournalledFile(io.RawIOBase):
@@ -24,7 +43,7 @@ class JournalledFile(io.RawIOBase):
 
     def __init__(self, path: Path) -> None:
         super().__init__()
-        self._path, self._journal = path, path.with_name(f"{path.name}.journal")
+        self._path, self._journal = path, journal_of(path)
         self._pages: dict[int, bytes] = {}
         self._place = 0
         self._file = path.open("r+b", buffering=0)

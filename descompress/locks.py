@@ -29,6 +29,8 @@ def locked(path: str | Path, *, wait: bool) -> Iterator[None]:
         lock.acquire(timeout=-1 if wait else 0)
     except Timeout:
         raise FileError(f"{path}: another process is writing it") from None
+    except PermissionError as error:
+        raise FileError(f"{path}: another user's process may be writing it ({error})") from None
     try:
         yield
     finally:

@@ -5,7 +5,6 @@ cut out, its assistants, and the checkpoint of the cascade.
 """
 
 import json
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,7 +12,7 @@ from pathlib import Path
 
 from torch import nn
 
-from hpatches_eval.files import replacing
+from hpatches_eval.files import discard, replacing, save_text
 from hpatches_eval.progress import Progress, silent
 
 from . import artifacts, shelf
@@ -42,6 +41,7 @@ from .pruning.masks import masked_
 from .pruning.requests import BALANCED
 from .recipes import Recipe
 from .runs import Measures, Row, Run, checkpoint_of
+from .settling import TRAINED, parts_of
 from .slimming import layout_of, narrowed
 from .students import Teachers, prepare
 from .teachers import digest
@@ -73,7 +73,7 @@ class Pipeline:
     @property
     def parts(self) -> Path:
         """The folder of intermediate results."""
-        return self.out.with_name(f"{self.out.name}.parts")
+        return parts_of(self.out)
 
     @property
     def student(self) -> Path:
@@ -136,7 +136,7 @@ class Pipeline:
 
     def end(self) -> None:
         """Delete the folder."""
-        shutil.rmtree(self.parts)
+        discard(self.parts)
 
     def learned(self) -> Run | None:
         """The phase that learns what to keep, if there is one and it is not done.
@@ -188,6 +188,13 @@ class Pipeline:
         layout = layout_of(net)
         kept = self._chooser(net).kept(self._scores(net), self.asked.budget)
         artifacts.save(narrowed(net, layout, kept).eval(), self.student)
+
+    def last(self, run: Run, relay: Relay | None) -> Iterator[Row]:
+        """The rows of the fine-tuning; after the last one nothing is missing but `out`."""
+        for row in followed(run, relay):
+            if row.step == run.training.plan.steps:
+                save_text(self.parts / TRAINED, "", force=True)
+            yield row
 
     def finetune(self) -> tuple[Run, Relay | None]:
         """The fine-tuning of the student, and its teachers if they are several."""

@@ -6,7 +6,7 @@ Of several processes that train one network, the first alone validates and write
 import csv
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -101,17 +101,23 @@ class Run:
 
         Raises:
             OutputError: `out` exists and is not to be replaced.
-            FileError: The checkpoint is of another training, or the log is not one.
+            FileError: The checkpoint is of another training, the log is not one, or another process
+                writes the same network.
         """
         refuse_existing(self.out, force=force)
         if self.checkpoint.exists():
             self.training.restore(self.checkpoint)
         if processes.rank() == 0:
-            kept = [row for row in self._logged() if int(row[0]) <= self.training.step]
-            with replacing(self.log, force=True) as new, new.open("w", newline="") as file:
-                csv.writer(file).writerows([self.columns, *kept])
+            with locked(self.out, wait=False):  # or else the log of another process is cut
+                self._cut_log()
         processes.wait_for_all()
         return self.training.step
+
+    def _cut_log(self) -> None:
+        """Leave the rows up to the step to go on from."""
+        kept = [row for row in self._logged() if int(row[0]) <= self.training.step]
+        with replacing(self.log, force=True) as new, new.open("w", newline="") as file:
+            csv.writer(file).writerows([self.columns, *kept])
 
     def rows(self) -> Iterator[Row]:
         """Train to the end and write the network; a row after every step.
@@ -128,8 +134,16 @@ class Run:
             for terms in self.training.run(batches):
                 yield self._row(terms)
             return
+        with locked(self.out, wait=False):
+            yield from self._first_rows(batches)
+            if self.training.step < self.training.plan.steps:
+                raise TrainingError(f"{self.out}: the batches end at step {self.training.step}")
+            artifacts.save(self.training.result.eval(), self.out, force=True)  # pyright: ignore
+            self.checkpoint.unlink(missing_ok=True)
+
+    def _first_rows(self, batches: Iterable[Any]) -> Iterator[Row]:
+        """The rows of the process that writes."""
         with ExitStack() as stack:
-            stack.enter_context(locked(self.out, wait=False))
             log = _Log(self, stack)
             stack.callback(self._leave, log, self.training.step)
             for terms in self.training.run(batches):
@@ -139,10 +153,6 @@ class Run:
                 if row.step % self.checkpoint_every == 0 and row.step < self.training.plan.steps:
                     self._save(log)
                 yield row
-        if self.training.step < self.training.plan.steps:
-            raise TrainingError(f"{self.out}: the batches end at step {self.training.step}")
-        artifacts.save(self.training.result.eval(), self.out, force=True)  # pyright: ignore
-        self.checkpoint.unlink(missing_ok=True)
 
     def marks(self) -> list[float]:
         """The first number of each validation so far, as the log of a run begun has it.

@@ -244,6 +244,15 @@ class Training:
             raise FileError(f"{path}: a checkpoint of another network ({line})") from None
 
 
+def is_final(path: Path) -> bool:
+    """Whether a file is the checkpoint of a training's last step."""
+    try:
+        state = _read(path)
+        return state["step"] == state["plan"]["steps"]
+    except (FileError, KeyError, TypeError):
+        return False
+
+
 def _moved(batch: AnyBatch, device: torch.device) -> AnyBatch:
     return type(batch)(*(None if part is None else part.to(device) for part in batch))  # pyright: ignore
 

@@ -7,6 +7,7 @@ uint8 are packed bits; all others are read as float32. Nothing in a file is ever
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import h5py
@@ -68,12 +69,20 @@ class HlocFile(StoredFeatures):
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        with opened(self.path):
+        with self._opened():
             pass
+
+    def _opened(self) -> AbstractContextManager[h5py.File]:
+        if self.path.with_name(f"{self.path.name}.journal").exists():
+            raise DataError(
+                f"{self.path}: is being written, or a change of it was cut off: run `descompress "
+                "describe` to its end"
+            )
+        return opened(self.path)
 
     def arrays(self, sequence: str, number: int) -> tuple[str, Mapping[str, np.ndarray]]:
         names = [f"{sequence}/{number}{suffix}" for suffix in (*SUFFIXES, "")]
-        with opened(self.path) as file:
+        with self._opened() as file:
             for name in names:
                 if isinstance(file.get(name), h5py.Group):
                     found = {key: numbers(file, f"{name}/{key}") for key in _KEYS}

@@ -1,13 +1,12 @@
 """Outputs that are either whole or not there."""
 
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from .errors import OutputError
+from .holders import alone, holder, old_of, sweep
 
 
 def refuse_existing(path: Path, *, force: bool) -> None:
@@ -30,7 +29,8 @@ def replacing(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes its place when the block ends well.
 
     The block may write a file or make a folder there. If it raises, nothing is left behind and
-    what stood at `path` is untouched.
+    what stood at `path` is untouched. If its process is killed, the next output in the same folder
+    deletes what is left (see `holders`).
 
     Args:
         force: Replace what is there.
@@ -41,26 +41,42 @@ def replacing(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     path = Path(path)
     refuse_existing(path, force=force)
     try:
-        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from error
-    try:
-        yield holder / path.name
-        _move(holder, path)
+        with holder(path) as place:
+            yield place / path.name
+            with alone(path.parent):
+                refuse_existing(path, force=force)  # another process may have written it
+                _move(place, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        shutil.rmtree(holder, ignore_errors=True)
 
 
-def _move(holder: Path, path: Path) -> None:
-    new = holder / path.name
+def _move(place: Path, path: Path) -> None:
+    new = place / path.name
     if new.is_file():
         with new.open("rb") as file:
             os.fsync(file.fileno())
     elif path.is_dir():
-        path.rename(holder / "old")
+        path.rename(old_of(place, path))
     new.replace(path)
+
+
+def discard(folder: Path) -> None:
+    """Delete a folder: it is whole, or it is gone.
+
+    Raises:
+        OutputError: It cannot be moved.
+    """
+    try:
+        with holder(folder) as place:
+            folder.rename(place / folder.name)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be deleted ({error.strerror or error})") from error
+
+
+def is_vacant(folder: Path) -> bool:
+    """Whether there is nothing in a folder, what a killed process left apart; that is deleted."""
+    sweep(folder)
+    return not folder.exists() or not any(folder.iterdir())
 
 
 def save_text(path: str | Path, text: str, *, force: bool = False) -> None:

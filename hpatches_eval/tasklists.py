@@ -4,6 +4,7 @@ The published form is five CSV files a split; `read_tasks` and `write_tasks` are
 In memory, a sequence is its place in the split's test sequences.
 """
 
+import filecmp
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Int
 
-from .errors import DataError
+from .errors import DataError, OutputError
 from .files import replacing
 from .splits import Split
 
@@ -94,7 +95,7 @@ def write_verification(folder: str | Path, split: Split, lists: Verification) ->
     """Write the files that `read_verification` reads, each whole or not at all.
 
     Raises:
-        OutputError: One exists, or cannot be written.
+        OutputError: One exists and holds something else, or it cannot be written.
     """
     for name, path in verification_paths(folder, split).items():
         _write(path, PAIR, split, getattr(lists, name))
@@ -112,9 +113,15 @@ def _write(path: Path, columns: tuple[str, ...], split: Split, table: np.ndarray
         names[column].tolist() if title.startswith("s") else map(str, column.tolist())
         for title, column in zip(columns, table.T, strict=True)
     ]
-    with replacing(path) as new, new.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(",".join(columns) + "\n")
-        file.writelines(",".join(row) + "\n" for row in zip(*fields, strict=True))
+    with replacing(path, force=True) as new:
+        with new.open("w", encoding="utf-8", newline="\n") as file:
+            file.write(",".join(columns) + "\n")
+            file.writelines(",".join(row) + "\n" for row in zip(*fields, strict=True))
+        if path.exists() and not filecmp.cmp(new, path, shallow=False):
+            raise OutputError(
+                f"{path}: exists already, and holds other tasks than those generated; others of "
+                "its kind may be missing"
+            )
 
 
 def _read(

@@ -76,7 +76,7 @@ LAYERS = [  # from the ground up; a module imports only from lines above its own
         "descompress.runs",
         "descompress.viewing",
     },
-    {"descompress.exporting", "descompress.students"},
+    {"descompress.exporting", "descompress.settling", "descompress.students"},
     {"descompress.deployment"},
     {"descompress.benching", "descompress.pipelines", "descompress.searching"},
     {"descompress"},

@@ -60,22 +60,25 @@ def prune(net: str, out: Path, **options: Any) -> None:
     """
     from hpatches_eval.files import refuse_existing
 
+    from ..locks import locked
     from ..memory import keep_freed_memory
     from ..processes import count, processes
+    from ..settling import parts_of, settle
 
+    settle(out)
     refuse_existing(out, force=options["force"])
     keep_freed_memory()
     recipe = recipe_of(net, {}, options, _table(options))
     with processes(options["device"]) as device:
         if count() > 1:
             raise click.UsageError("prune runs in one process")
-        _prune(_pipeline(recipe, out, options | {"device": device}), options)
+        with locked(parts_of(out), wait=False):
+            _prune(_pipeline(recipe, out, options | {"device": device}), options)
 
 
 def _prune(pipeline: "Pipeline", options: Mapping[str, Any]) -> None:
     from .. import artifacts
     from ..costs import cost
-    from ..pipelines import followed
 
     recipe = pipeline.recipe
     pipeline.begin()
@@ -88,7 +91,7 @@ def _prune(pipeline: "Pipeline", options: Mapping[str, Any]) -> None:
     except BaseException:
         pipeline.leave()
         raise
-    show_training(run, lambda: followed(run, relay), recipe, force=options["force"])
+    show_training(run, lambda: pipeline.last(run, relay), recipe, force=options["force"])
     small = artifacts.load(pipeline.out)
     own, allowed = pipeline.measured(small)
     pipeline.end()

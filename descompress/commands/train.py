@@ -56,8 +56,10 @@ def _train(start: str, out: Path, taught: dict[str, Any], options: dict[str, Any
     from ..memory import keep_freed_memory
     from ..processes import processes
     from ..runs import checkpoint_of
+    from ..settling import settle
     from ..students import prepare
 
+    settle(out)
     refuse_existing(out, force=options["force"])  # before the photographs are read
     keep_freed_memory()
     recipe = recipe_of(start, taught, options)

@@ -40,6 +40,7 @@ def fill(
         with locked(path, wait=True):
             if not path.exists():
                 _write(path, shape, dtype, rows, progress)
+            path.with_suffix(".done").unlink(missing_ok=True)  # of a process killed just before
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror or error})") from error
     return _mapped(path, shape, dtype)
@@ -57,6 +58,7 @@ def _write(
     if done:
         array = _mapped(part, shape, dtype, "r+")
     else:
+        note.unlink(missing_ok=True)  # it is of another beginning
         array = np.lib.format.open_memmap(part, "w+", dtype, shape)
         _reserve(part)
     for number, row in enumerate(rows(done), done):
@@ -68,7 +70,6 @@ def _write(
         progress(f"writing {path.name}", number + 1, shape[0])
     array.flush()
     part.replace(path)
-    note.unlink(missing_ok=True)
 
 
 def _safe_rows(note: Path) -> int:

@@ -17,16 +17,18 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from hpatches_eval.errors import DataError, OutputError
-from hpatches_eval.files import replacing
+from hpatches_eval.files import is_vacant, replacing, save_text
 from hpatches_eval.numpyfiles import archived, mapped
 from hpatches_eval.progress import Progress, silent
 
 from ..errors import RequestError
+from ..locks import locked
 from ..sizing import SIZE
 from . import Source, fingerprint, stream
 from .filling import fill
 
 VERSION = 1
+BEGUN = "asked.json"  # is called pack.json when all is there
 
 
 @dataclass(frozen=True)
@@ -164,10 +166,20 @@ def write_pack(
 
     Raises:
         DataError: `root` holds the beginning of another pack.
+        FileError: Another process writes a pack there.
     """
     root = Path(root)
     asked = {"version": VERSION, **asked}
-    _claim(root, asked)
+    with locked(root, wait=False):
+        _claim(root, asked)
+        _fill(root, source, batches, workers, progress)
+        with replacing(root / "held.npz", force=True) as new, new.open("wb") as file:
+            np.savez(file, **held)  # pyright: ignore[reportArgumentType]
+        (root / BEGUN).replace(root / "pack.json")
+    return Pack.read(root)
+
+
+def _fill(root: Path, source: Source, batches: int, workers: int, progress: Progress) -> None:
     first, second = source(0)[:2]
     shape = (batches, 2, len(first), *second.shape[1:])
 
@@ -177,25 +189,18 @@ def write_pack(
             yield np.rint(sides * 255).astype(np.uint8)
 
     fill(root / "patches.npy", shape, np.uint8, made, progress)
-    with replacing(root / "held.npz", force=True) as new, new.open("wb") as file:
-        np.savez(file, **held)  # pyright: ignore[reportArgumentType]
-    with replacing(root / "pack.json", force=True) as new:
-        new.write_text(json.dumps(asked, indent=2))
-    (root / "asked.json").unlink(missing_ok=True)
-    return Pack.read(root)
 
 
 def _claim(root: Path, asked: Mapping[str, Any]) -> None:
     """Say whose unfinished files these are, or find that they are another's."""
-    note = root / "asked.json"
+    note, wanted = root / BEGUN, json.dumps(asked, indent=2)
     try:
         root.mkdir(parents=True, exist_ok=True)
         begun = note.read_bytes().decode(errors="replace") if note.exists() else None
     except OSError as error:
         raise OutputError(f"{root}: cannot be written ({error.strerror or error})") from error
-    if begun is None and any(root.iterdir()):
+    if begun is None and not is_vacant(root):
         raise DataError(f"{root}: not empty, and no pack that was begun; name another folder")
-    if begun is not None and begun != json.dumps(asked):
+    if begun is not None and begun != wanted:
         raise DataError(f"{root}: the beginning of another pack; delete it, or name another folder")
-    with replacing(note, force=True) as new:
-        new.write_text(json.dumps(asked))
+    save_text(note, wanted, force=True)

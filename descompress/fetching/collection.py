@@ -3,13 +3,14 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from hpatches_eval.holders import sweep
 from hpatches_eval.progress import Progress, silent
 
 from ..errors import FetchError, FileError, RequestError
 from ..locks import locked
 from .sources import SETS, Archive, DataSet, find_set
 from .transfer import Part, Patience, Wanted, fetch, writing
-from .unpacking import holds, unpack
+from .unpacking import clear, holds, unpack
 from .verification import Mismatch, Record, read_record, trusted, verify, write_record
 
 MOST_NAME = 200  # characters of a file's name: others are derived from it
@@ -64,7 +65,9 @@ def get(order: Order, progress: Progress = silent) -> Got:
     with writing(order.into):
         order.into.mkdir(parents=True, exist_ok=True)
     with locked(folder, wait=False):
+        sweep(order.into)
         if folder.exists():
+            clear(folder)
             if not holds(folder, wanted.marker):
                 raise FileError(f"{folder}: is there, but holds no {wanted.marker}; move it away")
             return Got(folder)
@@ -103,6 +106,7 @@ def _archive(wanted: DataSet, order: Order, progress: Progress) -> tuple[Path, R
     for archive in archives:
         path = order.into / archive.name
         if path.is_file():
+            Part(path).discard()  # of a process killed when all had come
             return path, _local(path, replace(archive, url=str(path)), order, progress)
     return _fetched(archives, wanted, order, progress)
 

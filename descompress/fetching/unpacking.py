@@ -59,8 +59,7 @@ def unpack(path: Path, target: Path, marker: str, limits: Limits, progress: Prog
         FileError: The archive is damaged, holds what it must not, or nothing of `marker`; or the
             disk is full.
     """
-    beside = target.with_name(f".{target.name}.unpacking")
-    shutil.rmtree(beside, ignore_errors=True)  # of a process that was killed
+    beside = clear(target)
     try:
         _extract(path, beside, limits, progress)
         _folder_of(marker, beside, path).rename(target)
@@ -69,7 +68,14 @@ def unpack(path: Path, target: Path, marker: str, limits: Limits, progress: Prog
     except OSError as error:
         raise FileError(f"{target}: cannot be made ({error.strerror or error})") from error
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        clear(target)
+
+
+def clear(target: Path) -> Path:
+    """Where `target` is unpacked to before it is whole; what a killed process left there goes."""
+    beside = target.with_name(f".{target.name}.unpacking")
+    shutil.rmtree(beside, ignore_errors=True)
+    return beside
 
 
 def _extract(path: Path, folder: Path, limits: Limits, progress: Progress) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from hpatches_eval.files import is_vacant
 from hpatches_eval.progress import Progress, silent
 
 from ..converter import KEEP
@@ -60,7 +61,7 @@ def prepared(search: Search, material: Material, folder: Path, *, force: bool) -
         imported_ray()
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder}: is no folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / FILE).exists():
+    if not is_vacant(folder) and not (folder / FILE).exists():
         raise RequestError(f"{folder}: holds something else than a search; name another folder")
     notebook = Notebook(folder, search.identity(material))
     before = notebook["answered"].get("budget")
