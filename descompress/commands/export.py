@@ -72,11 +72,14 @@ def export(**options: Any) -> None:
     from hpatches_eval.files import replacing
     from hpatches_eval.terminal import check_outputs, give_json
 
+    from ..locks import locked
+
     check_outputs((str(settings.out), settings.json_path), force=settings.force)
     content, numbers = _exported(settings)
-    with replacing(settings.out, force=settings.force) as new:
-        new.write_bytes(content)
-    give_json(numbers, settings.json_path, force=settings.force)
+    with locked(settings.out, wait=True):  # both files are of one process
+        with replacing(settings.out, force=settings.force) as new:
+            new.write_bytes(content)
+        give_json(numbers, settings.json_path, force=settings.force)
     if settings.json_path != "-":
         click.echo(_lines(numbers))
 
