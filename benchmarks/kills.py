@@ -26,7 +26,7 @@ import click
 import torch
 from forks import command, ended, killed, started, warm
 from verbs import VERBS, Verb, Words, archive, contents, prepare, published
-from whole import faults
+from wholeness import faults
 
 ROW = 3  # kills in a row at most
 REFUSED = (1, 2)  # exit statuses

@@ -3,35 +3,10 @@
 import os
 import platform
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-PACKAGES = (
-    "descompress",
-    "numpy",
-    "torch",
-    "onnxruntime",
-    "openvino",
-    "kornia",
-    "optuna",
-    "opencv-python-headless",
-    "opencv-contrib-python-headless",
-    "opencv-python",
-    "opencv-contrib-python",
-)
 CPUINFO = Path("/proc/cpuinfo")
 BF16 = {"avx512_bf16", "amx_bf16", "bf16"}  # as Linux names what processors can do
-
-
-def versions() -> dict[str, str]:
-    """Of Python and of those packages that are installed."""
-    found = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
 
 
 def processor(cpuinfo: Path = CPUINFO) -> str:

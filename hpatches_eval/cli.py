@@ -122,6 +122,7 @@ def patches(
     """Verification, matching and retrieval mAP of descriptors."""
     from .generation import obtain_tasks
     from .patches import PatchRelease
+    from .provenance import made
     from .report import Row
     from .splits import choose_split
     from .terminal import check_outputs, present, shown_progress
@@ -136,6 +137,9 @@ def patches(
     with shown_progress() as progress:
         tasks = obtain_tasks(split, counts, release, folder=folder, pairs=pairs, progress=progress)
         results = [_result(source, tasks, distance, progress, pca=pca) for source in sources]
+    data = {"patches": root, "splits": splits} | {f"descriptors {p.name}": p for p in paths}
+    rests_on = made(_command(), {}, data)
+    results = [result | {"provenance": rests_on} for result in results]
     present([Row(result) for result in results], results[0] if len(results) == 1 else results,
             json_path=json_path, markdown_path=markdown_path, force=force)  # fmt: skip
 
@@ -209,6 +213,13 @@ def synthesize(photographs: Path, target: Path, seed: int, force: bool) -> None:
 
     with shown_progress() as progress:
         synthesise_folder(photographs, target, seed, force=force, progress=progress)
+
+
+def _command() -> str:
+    from .saying import said
+
+    outputs = ("json_path", "markdown_path", "force")
+    return said(click.get_current_context(), outputs, "hpatches-eval")
 
 
 def _sources(

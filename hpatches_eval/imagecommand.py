@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .maps import Picking
 
 _PATH = click.Path(path_type=Path)
+_OUTPUTS = ("json_path", "markdown_path", "plot_path", "force")
 _WIDTH = 200  # of the table where stdout is no terminal
 
 
@@ -92,6 +93,8 @@ def images(
     from .geometry import Estimation
     from .imageevaluation import ImageSettings, evaluate_images, without_large
     from .maps import Picking
+    from .provenance import made
+    from .saying import said
     from .sequences import find_sequences
     from .terminal import shown_progress
 
@@ -104,7 +107,11 @@ def images(
     with shown_progress() as progress:
         kept = without_large(found) if d2net else found
         results = evaluate_images(finders, kept, settings, progress)
-    outputs.present([result | {"command": sys.argv[1:]} for result in results])
+    command = said(click.get_current_context(), _OUTPUTS, "hpatches-eval")
+    data = {"sequences": sequences} | {f"features {path.name}": path for path in stored}
+    rests_on = made(command, {path.name: path for path in models}, data)
+    told = {"command": sys.argv[1:], "provenance": rests_on}
+    outputs.present([result | told for result in results])
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from descompress.benching.results import (
 from descompress.clock import Timing, Turns, in_turns
 from descompress.errors import ArtifactError, RequestError
 from hpatches_eval.maps import Picking
+from hpatches_eval.provenance import versions
 
 
 class Clock:
@@ -391,7 +392,7 @@ def test_the_processor_says_what_it_can_do(tmp_path, content, bf16, name):
 
 
 def test_versions_are_of_what_is_installed():
-    found = machine.versions()
+    found = versions()
     assert found["numpy"] == np.__version__
     assert "tensorflow" not in found
 

@@ -11,6 +11,7 @@ import numpy as np
 from hpatches_eval.errors import EvalError
 from hpatches_eval.maps import Picking
 from hpatches_eval.progress import Progress, silent
+from hpatches_eval.provenance import versions
 
 from .. import machine
 from ..clock import Turns, in_turns, threads_set
@@ -69,7 +70,7 @@ def run(settings: Settings, command: str, progress: Progress = silent) -> dict[s
         "command": command,
         "settings": _told(settings),
         "machine": machine.described() | {"load_before": before, "load_after": machine.load()},
-        "versions": machine.versions(),
+        "versions": versions(),
         "methods": METHODS,
         **record,
     }

@@ -2,15 +2,17 @@
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from hpatches_eval.saying import said
+
 from ..errors import RequestError
 from .cost import size_of
-from .saying import said
 
 if TYPE_CHECKING:
     from ..benching import asking
@@ -154,6 +156,7 @@ def _measure(settings: Settings) -> None:
     if not settings.nets:
         raise click.UsageError("Missing argument 'NET...'.")
     from hpatches_eval.imagereport import check_plots
+    from hpatches_eval.provenance import made
     from hpatches_eval.terminal import check_outputs, shown_progress
 
     from ..benching import running
@@ -164,8 +167,22 @@ def _measure(settings: Settings) -> None:
         check_plots()
     asked = _asked(settings)
     with shown_progress() as progress:
-        record = running.run(asked, said(click.get_current_context(), _OUTPUTS), progress)
+        command = said(click.get_current_context(), _OUTPUTS)
+        record = running.run(asked, command, progress)
+    record["provenance"] = made(command, _files(settings), {"calibrate": settings.calibrate})
     _show(settings, record)
+
+
+def _files(settings: Settings) -> dict[str, Path]:
+    """Networks by name; other peers have no files."""
+    from ..errors import ArtifactError
+    from ..shelf import find
+
+    found: dict[str, Path] = {}
+    for name in (*settings.nets, *settings.against):
+        with suppress(ArtifactError):
+            found[Path(name).name] = find(name)
+    return found
 
 
 def _asked(settings: Settings) -> "asking.Settings":

@@ -52,6 +52,7 @@ def demo(out: Path, net: Path, patches: int, force: bool) -> None:  # noqa: FBT0
     """
     from hpatches_eval.files import replacing
     from hpatches_eval.patches import PatchRelease
+    from hpatches_eval.provenance import made
     from hpatches_eval.report import markdown
     from hpatches_eval.terminal import present, to_json
 
@@ -70,7 +71,10 @@ def demo(out: Path, net: Path, patches: int, force: bool) -> None:  # noqa: FBT0
         _say("3/4 HPatches verification, matching and retrieval")
         release = PatchRelease(folder / "evaluated" / "patches")
         entries = _evaluate(files, release)
-        numbers = record(entries, release, command="descompress demo OUT")
+        command = "descompress demo OUT"
+        numbers = record(entries, release, command=command)
+        weights = {file.name: file for file in files}
+        numbers["provenance"] = made(command, weights, {"patches": release.root})
         (folder / "results.json").write_text(to_json(numbers))
         (folder / "results.md").write_text(markdown(rows(entries)))
         _say("4/4 pictures")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from .saying import said
+from hpatches_eval.saying import said
 
 _PATH = click.Path(path_type=Path)
 _OUTPUTS = ("json_path", "markdown_path", "plot_path", "force")

@@ -9,6 +9,7 @@ from hpatches_eval import imagereport, report
 from hpatches_eval.files import save_text
 from hpatches_eval.imageevaluation import ImageSettings
 from hpatches_eval.patches import PatchRelease
+from hpatches_eval.provenance import made
 from hpatches_eval.sequences import find_sequences
 from hpatches_eval.splits import choose_split
 from hpatches_eval.terminal import check_outputs, give_json
@@ -68,7 +69,9 @@ def evaluated(settings: "Settings", command: str) -> tuple[list[Shown], dict[str
     if settings.sequences:
         part, numbers["images"] = _on_sequences(settings, nets)
         shown.append(part)
-    return shown, numbers
+    data = {"patches": settings.patches, "sequences": settings.sequences, "splits": settings.splits}
+    data |= {f"phototour {path.name}": path for path in settings.phototour}
+    return shown, numbers | {"provenance": made(command, {n.name: n for n in nets}, data)}
 
 
 def show(settings: "Settings", shown: list[Shown], numbers: dict[str, Any]) -> None:

@@ -76,6 +76,7 @@ def export(**options: Any) -> None:
 
     check_outputs((str(settings.out), settings.json_path), force=settings.force)
     content, numbers = _exported(settings)
+    numbers["provenance"] = _rests_on(settings)
     with locked(settings.out, wait=True):  # both files are of one process
         with replacing(settings.out, force=settings.force) as new:
             new.write_bytes(content)
@@ -114,6 +115,17 @@ def _exported(settings: Settings) -> tuple[bytes, dict[str, Any]]:
         numbers["after"] = found.after
     numbers["difference"]["opencv"] = difference(OpenCV(content, final.facts), final, inputs)
     return content, numbers | {"bytes": len(content)}
+
+
+def _rests_on(settings: Settings) -> dict[str, Any]:
+    from hpatches_eval.provenance import made
+    from hpatches_eval.saying import said
+
+    from ..shelf import find
+
+    command = said(click.get_current_context(), ("out", "json_path", "force"))
+    data = {"calibrate": settings.calibrate, "validate": settings.validate}
+    return made(command, {settings.net.name: find(settings.net)}, data)
 
 
 def _check(settings: Settings, kind: str) -> None:

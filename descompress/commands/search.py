@@ -87,20 +87,26 @@ def search(net: str, out_folder: Path, **options: Any) -> None:
     front.png), report.html, and all measurements. Stopped at any moment, the same command goes on;
     another budget in the same folder measures nothing twice.
     """
+    from hpatches_eval.provenance import made
+    from hpatches_eval.saying import said
     from hpatches_eval.terminal import shown_progress
 
     from ..locks import locked
     from ..memory import keep_freed_memory
     from ..searching import prepared, searched
     from ..searching.reports import write_answer
+    from ..shelf import find
 
     keep_freed_memory()
     asked, material = _asked(net, options)
+    data = {name: options[name] for name in ("calibrate", "validate")}
+    command = said(click.get_current_context(), ("force",))
+    rests_on = made(command, {Path(net).name: find(net)}, data)
     with locked(out_folder, wait=False):
         notebook = prepared(asked, material, out_folder, force=options["force"])
         with shown_progress() as progress:
             answer = searched(asked, material, out_folder, notebook, progress)
-        write_answer(answer, out_folder, _command(net, out_folder, options))
+        write_answer(answer, out_folder, _command(net, out_folder, options), rests_on)
     _tell(answer, out_folder)
 
 

@@ -1,9 +1,12 @@
 """What a search leaves behind: the winner, its recipe, the front, and a page to decide from."""
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from hpatches_eval.files import save_text
+from hpatches_eval.provenance import versions
 from hpatches_eval.terminal import to_json
 
 from .. import machine
@@ -18,16 +21,17 @@ from .searches import Answer
 from .verifying import amount, file_of, verified_cost
 
 
-def write_answer(answer: Answer, folder: Path, command: str) -> None:
+def write_answer(answer: Answer, folder: Path, command: str, provenance: Mapping[str, Any]) -> None:
     """best.safetensors, recipe.toml, front.json, front.png and report.html.
 
     Args:
         command: How the same can be asked for again.
+        provenance: See `hpatches_eval.provenance`.
     """
     save(load(file_of(folder, answer.winner)), folder / "best.safetensors", force=True)
     texts = {
         "recipe.toml": tomltext.to_toml(recipe_of(answer, command)),
-        "front.json": to_json(front_json(answer)),
+        "front.json": to_json(front_json(answer) | {"provenance": provenance}),
         "report.html": report(answer, command),
     }
     for name, text in texts.items():
@@ -81,7 +85,7 @@ def report(answer: Answer, command: str) -> str:
 def _machine() -> dict[str, str]:
     """What times were measured on, and with what."""
     found = {name: str(value) for name, value in machine.described().items()}
-    return found | machine.versions()
+    return found | versions()
 
 
 def _decision(answer: Answer) -> list[str]:

@@ -8,7 +8,7 @@ import click
 from click.core import ParameterSource
 
 
-def said(context: click.Context, unsaid: Collection[str]) -> str:
+def said(context: click.Context, unsaid: Collection[str], program: str = "descompress") -> str:
     """The command of a context: paths by their last names, without some of its parameters.
 
     Args:
@@ -20,7 +20,7 @@ def said(context: click.Context, unsaid: Collection[str]) -> str:
         if parameter.name not in unsaid
         for word in _words(parameter, context)
     )
-    return shlex.join(["descompress", str(context.info_name), *words])
+    return shlex.join([program, str(context.info_name), *words])
 
 
 def _words(parameter: click.Parameter, context: click.Context) -> Iterator[str]:
