@@ -24,6 +24,7 @@ def started(work: Callable[[], int], told: Path) -> int:
         return number
     status = 70  # of an error that is not the command's own
     try:
+        os.setpgid(0, 0)  # to find what it starts itself
         out = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
@@ -48,6 +49,18 @@ def killed(number: int, seconds: float) -> bool:
     with suppress(ProcessLookupError):
         os.kill(number, signal.SIGKILL)
     return ended(number) == -signal.SIGKILL
+
+
+def outlived(number: int, seconds: float = 10.0) -> bool:
+    """Whether what a killed copy had started is still there after a time; it is ended then."""
+    end = time.monotonic() + seconds
+    with suppress(ProcessLookupError):
+        while time.monotonic() < end:
+            os.killpg(number, 0)
+            time.sleep(0.02)
+        os.killpg(number, signal.SIGKILL)
+        return True
+    return False
 
 
 def command(words: Iterable[str], folder: Path) -> Callable[[], int]:

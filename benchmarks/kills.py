@@ -5,7 +5,8 @@
 Each command works on inputs as small as can be, in a folder of its own. It is sent SIGKILL at a
 moment drawn evenly from the time it usually takes, up to three times in a row. After each kill,
 every file at its final name must be readable. Then the same command must come to its end, and leave
-what an undisturbed run leaves: the same files with the same content, times apart, and nothing else.
+what an undisturbed run leaves: the same files with the same content, times apart, and nothing else;
+and no process that it had started may live on.
 
 --together starts two commands that write one output, a moment apart: what is left must be what one
 of them leaves, and the other may only have been refused in a line.
@@ -24,7 +25,7 @@ from typing import Any
 
 import click
 import torch
-from forks import command, ended, killed, started, warm
+from forks import command, ended, killed, outlived, started, warm
 from verbs import VERBS, Verb, Words, archive, contents, prepare, published
 from wholeness import faults
 
@@ -121,13 +122,14 @@ def _noted(folder: Path, told: Path) -> int:
 def trial(subject: Subject, draw: random.Random, tally: Tally) -> None:
     """Kill a command up to `ROW` times, bring it to its end, and compare."""
     place = subject.site.place()
-    words = subject.verb.first
+    words, gone = subject.verb.first, list[int]()
     for _ in range(draw.randint(1, ROW)):
         number = started(command(words, place), place / "told.txt")
         if not killed(number, draw.uniform(0, subject.seconds)):
             tally.late += 1
             break
         tally.kills += 1
+        gone.append(number)
         tally.faults += subject.checked(place)
     status, said = subject.site.run(words, place)
     if status == 0:
@@ -138,6 +140,7 @@ def trial(subject: Subject, draw: random.Random, tally: Tally) -> None:
         tally.faults.append(f"exit {status}: {said.strip().splitlines()[-1:]}")
     tally.faults += subject.differences(place, subject.wanted)
     tally.faults += leftovers(place / "out")
+    tally.faults += ["a process it had started lives on" for n in gone if outlived(n)]
     if not tally.faults:
         shutil.rmtree(place)
 

@@ -26,6 +26,7 @@ LAYERS = [  # from the ground up; a module imports only from lines above its own
         "descompress.locks",
         "descompress.machine",
         "descompress.memory",
+        "descompress.orphans",
         "descompress.processes",
         "descompress.selection",
         "descompress.wiring",

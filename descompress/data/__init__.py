@@ -8,8 +8,10 @@ not, with any number of worker processes.
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import cv2
@@ -18,6 +20,8 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
+
+from ..orphans import end_with
 
 Array: TypeAlias = Float[np.ndarray, "b 32 32"]
 Arrays: TypeAlias = tuple[Array, Array] | tuple[Array, Array, Float[np.ndarray, "2 b d"]]
@@ -142,6 +146,7 @@ def stream(source: Source, numbers: Sequence[int], workers: int = 0) -> DataLoad
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         collate_fn=_as_it_is,
+        worker_init_fn=partial(end_with, os.getpid()),
         generator=torch.Generator(),  # of its own, else each start would draw from everybody's
     )
 

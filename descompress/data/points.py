@@ -1,6 +1,7 @@
 """Points found on photographs, once: they are kept in a cache."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -14,6 +15,8 @@ from hpatches_eval.datasets import numbers, opened
 from hpatches_eval.errors import DataError
 from hpatches_eval.files import replacing
 from hpatches_eval.sequences import find_images
+
+from ..orphans import end_with
 
 FEWEST = 16  # a photograph with fewer points is left out
 
@@ -86,7 +89,7 @@ def _found(
         yield from map(find, paths)
         return
     cv2.setNumThreads(1)  # OpenCV's threads do not survive the fork of a worker
-    with ProcessPoolExecutor(workers) as pool:
+    with ProcessPoolExecutor(workers, initializer=end_with, initargs=(os.getpid(),)) as pool:
         yield from pool.map(find, paths, chunksize=4)
 
 
