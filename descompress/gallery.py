@@ -1,4 +1,4 @@
-"""Pictures of what compression does: matches between two images, accuracy against work."""
+"""Pictures of what compression does: matches between two images, before and after."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from hpatches_eval.detection import detect
 from hpatches_eval.files import replacing
 from hpatches_eval.frames import cut, pyramid, similarity
 
-from .errors import RequestError
 from .sizing import SIZE
 
 CLOSE = 3.0  # pixels
@@ -107,40 +106,3 @@ def _panel(
 def _write(path: str | Path, picture: UInt8[np.ndarray, "h w 3"], *, force: bool) -> None:
     with replacing(path, force=force) as new:
         new.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-
-
-def plot_accuracy(
-    points: Sequence[tuple[str, float, float, float]], path: str | Path, *, force: bool = False
-) -> None:
-    """Plot matching mAP against MACs and against measured time.
-
-    Args:
-        points: Name, MACs, microseconds a patch, matching mAP (a fraction).
-
-    Raises:
-        RequestError: matplotlib is not installed.
-    """
-    try:
-        from matplotlib.figure import Figure
-        from matplotlib.ticker import LogLocator, NullFormatter
-    except ImportError as error:
-        raise RequestError(
-            f"matplotlib cannot be imported ({error}): pip install 'descompress[plots]'"
-        ) from None
-    figure = Figure(figsize=(11, 4.5), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
-    titles = ("million multiply-accumulates a patch", "microseconds a patch, one thread, eager")
-    for k, (ax, title) in enumerate(zip(axes, titles, strict=True)):
-        for name, macs, time, accuracy in points:
-            x = (macs / 1e6, time)[k]
-            ax.scatter(x, accuracy * 100, s=40)
-            ax.annotate(name, (x, accuracy * 100), xytext=(6, 5), textcoords="offset points")
-        ax.set(xscale="log", xlabel=title)
-        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter(NullFormatter())
-        ax.margins(x=0.35, y=0.15)
-        ax.grid(alpha=0.3)
-    axes[0].set_ylabel("matching mAP, %")
-    with replacing(path, force=force) as new:
-        figure.savefig(new, dpi=120, format="png")

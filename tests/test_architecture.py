@@ -49,6 +49,7 @@ LAYERS = [  # from the ground up; a module imports only from lines above its own
     },
     {
         "descompress.calibration",
+        "descompress.charts",
         "descompress.converter",
         "descompress.description",
         "descompress.featurefiles",

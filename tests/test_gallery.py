@@ -1,8 +1,7 @@
 import cv2
 import numpy as np
-import pytest
 
-from descompress.gallery import correct, mutual_matches, plot_accuracy, view, write_matches
+from descompress.gallery import correct, mutual_matches, view, write_matches
 
 POINTS = np.array([[10.0, 20, 5, 0], [30, 40, 5, 0], [50, 60, 5, 0]])
 
@@ -53,9 +52,3 @@ def test_the_picture_holds_a_panel_for_every_descriptor(tmp_path):
     assert picture.shape == (2 * (160 + 28), 400, 3)
     green = (picture[..., 1].astype(int) - picture[..., 2]) > 60
     assert green[28:188].any()
-
-
-def test_the_plot_is_written_as_a_picture(tmp_path):
-    pytest.importorskip("matplotlib")
-    plot_accuracy([("net", 39e6, 900.0, 0.7), ("small", 1e6, 90.0, 0.6)], tmp_path / "p.png")
-    assert cv2.imread(str(tmp_path / "p.png")).shape[1] > 1000

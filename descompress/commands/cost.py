@@ -16,22 +16,44 @@ if TYPE_CHECKING:
 @click.argument("files", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option("--size", metavar="HxW", help="Of the image, for image networks [480x640].")
 @click.option("--json", "as_json", is_flag=True, help="Print a list of objects, layers included.")
-def cost(files: tuple[Path, ...], size: str | None, *, as_json: bool) -> None:
+@click.option("--plot", type=click.Path(path_type=Path), metavar="PNG", help="Draw the layers.")
+@click.option("--force", is_flag=True, help="Replace PNG.")
+def cost(
+    files: tuple[Path, ...], size: str | None, plot: Path | None, *, as_json: bool, force: bool
+) -> None:
     """Count parameters, multiply-accumulates (MACs) and bytes of files or shipped networks."""
     from ..costs import cost
     from ..shelf import load
-    from .tables import table
 
     pixels = size_of(size)
+    if plot:
+        _check(plot, force=force)
     costs = {file: cost(load(file), pixels) for file in files}
-    if as_json:
-        click.echo(json.dumps([_entry(file, costs[file]) for file in files], indent=1))
-        return
+    if plot:
+        from ..charts import plot_layers
+
+        plot_layers({file.name: counted for file, counted in costs.items()}, plot, force=force)
+    entries = [_entry(file, counted) for file, counted in costs.items()]
+    click.echo(json.dumps(entries, indent=1) if as_json else _table(costs))
+
+
+def _check(plot: Path, *, force: bool) -> None:
+    """Refuse what cannot be drawn before anything is counted."""
+    from hpatches_eval.files import refuse_existing
+    from hpatches_eval.imagereport import check_plots
+
+    refuse_existing(plot, force=force)
+    check_plots()
+
+
+def _table(costs: "dict[Path, Cost]") -> str:
+    from .tables import table
+
     rows = [("file", "params", "MACs", "bytes", "input")]
     for file, counted in costs.items():
         params, macs, length = f"{counted.params:,}", f"{counted.macs:,}", f"{_bytes(file):,}"
         rows.append((str(file), params, macs, length, "x".join(map(str, counted.shape))))
-    click.echo(table(rows))
+    return table(rows)
 
 
 def size_of(text: str | None) -> tuple[int, int] | None:

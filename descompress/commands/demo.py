@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from hpatches_eval.patches import PatchRelease
 
+    from ..charts import Chart
     from ..evaluation import Entry
 
 PRESETS = ("cdp15", "cdp5", "tucker-vbmf", "depthwise")
@@ -28,6 +29,7 @@ EVALUATED = {
 }
 CALIBRATED = {"v_motorcycle": "stereo_motorcycle", "v_brick": "brick", "i_page": "page"}
 SHOWN = "v_camera"
+COSTS = ("million multiply-accumulates a patch", "microseconds a patch, one thread, eager")
 
 
 @click.command()
@@ -142,23 +144,29 @@ def _evaluate(files: list[Path], release: "PatchRelease") -> "list[Entry]":
 def _pictures(entries: "list[Entry]", folder: Path) -> None:
     from hpatches_eval.sequences import ImageSequence
 
-    from ..gallery import plot_accuracy, view, write_matches
+    from ..charts import plot_fronts
+    from ..gallery import view, write_matches
 
     nets = [entry for entry in entries if entry.contestant.macs]
-    points = [
-        (
-            entry.contestant.name,
-            float(entry.contestant.macs or 0),
-            entry.microseconds,
-            float(entry.hpatches["summary"]["matching"]["mean"]),
-        )
-        for entry in nets
-    ]
-    plot_accuracy(points, folder / "accuracy.png")
+    plot_fronts(_chart(nets), folder / "accuracy.png")
     sequence = ImageSequence(folder / "evaluated" / "sequences" / SHOWN)
     views = (view(sequence.image(1)), view(sequence.image(6)))
     named = [(e.contestant.name, e.contestant.describe) for e in nets if _shown(e.contestant.name)]
     write_matches(named, views, sequence.homography(6), folder / "matches.png")
+
+
+def _chart(nets: "list[Entry]") -> "Chart":
+    from ..charts import Chart, Point
+
+    points = [
+        Point(
+            entry.contestant.name,
+            100 * float(entry.hpatches["summary"]["matching"]["mean"]),
+            ((entry.contestant.macs or 0) / 1e6, entry.microseconds),
+        )
+        for entry in nets
+    ]
+    return Chart(points, COSTS, "matching mAP, %")
 
 
 def _shown(name: str) -> bool:

@@ -66,6 +66,34 @@ def table_(into: Path | None, *, as_json: bool) -> None:
 
 
 @weights.command()
+@click.argument("out", metavar="PNG", type=_PATH)
+@click.option("--images", is_flag=True, help="Image networks in place of patch networks.")
+@click.option(
+    "--bench",
+    type=_PATH,
+    metavar="JSON",
+    help="Times: a run of `descompress bench`; bench.json beside the networks if left out.",
+)
+@click.option("--force", is_flag=True, help="Replace PNG.")
+def plot(out: Path, bench: Path | None, *, images: bool, force: bool) -> None:
+    """Draw accuracy against work and against time, of all networks and their peers.
+
+    Patch networks: matching mAP against multiply-accumulates and microseconds a patch. Image
+    networks: matches at most 3 px off, against multiply-accumulates and milliseconds an image. The
+    time is that of the fastest batch and backend of the run.
+    """
+    from .. import shelf
+    from ..benching.pages import STORED, read
+    from ..charts import plot_fronts
+    from .fronts import image_chart, patch_chart
+
+    record = read(bench or shelf.folder() / STORED)
+    chart = (image_chart if images else patch_chart)(_index(), record)
+    plot_fronts(chart, out, force=force)
+    click.echo(f"{out}: {', '.join(point.name for point in chart.points)}")
+
+
+@weights.command()
 @click.argument("folder", type=_PATH, required=False)
 def index(folder: Path | None) -> None:
     """Write index.toml and cards/ of FOLDER, or of the shipped networks: for maintainers.
