@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test setup clean weights image-weights
+.PHONY: demo test setup clean weights image-weights site gallery
 
 DEVICE ?= cpu
 STUDENTS = $(filter-out hardnet hardnet.first superpoint%,$(basename $(notdir $(wildcard weights/recipes/*.toml))))
@@ -37,11 +37,24 @@ image-weights: setup
 		../weights/recipes/$$name.toml $$name.safetensors --device $(DEVICE) --images \
 		`case $$name in *shapes) echo shapes;; *) echo $(abspath $(PHOTOGRAPHS));; esac`) || exit 1; done
 
+# The documentation as pages, in out/site; all it needs lies there.
+site: $(VENV)/site-installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+# The pictures of docs/gallery.md anew.
+gallery: setup
+	$(BIN)/python docs/gallery.py out/gallery
+
 setup: $(VENV)/installed
 
 $(VENV)/installed: pyproject.toml setup.py constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+$(VENV)/site-installed: pyproject.toml constraints.txt
+	test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
 	touch $@
 
 clean:
