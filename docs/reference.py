@@ -61,7 +61,7 @@ def pages() -> dict[str, str]:
             for page, (title, package, modules) in MODULES.items()
         },
         "reference/errors.md": listing("Errors", "descompress", "errors"),
-        "reference/evaluator.md": listing("hpatches_eval", "hpatches_eval", EVALUATOR),
+        "reference/evaluator.md": listing("Python: hpatches_eval", "hpatches_eval", EVALUATOR),
         **{f"reference/{page}.md": commands(*program) for page, program in COMMANDS.items()},
     }
 
@@ -75,7 +75,7 @@ def names() -> str:
     homes = package._HOMES
     parts = [f"::: descompress.{homes[name]}.{name}" for name in sorted(homes, key=str.lower)]
     about = "What `import descompress` offers. Names are imported when they are first used."
-    return "\n\n".join(["# descompress", about, *parts]) + "\n"
+    return "\n\n".join(["# Python: descompress", about, *parts]) + "\n"
 
 
 def listing(title: str, package: str, modules: str) -> str:
@@ -91,7 +91,10 @@ def commands(program: str, module: str) -> str:
     """The help of a program and of all its verbs."""
     main = importlib.import_module(module).main
     about = "The same as `--help` says."
-    return "\n\n".join([f"# {program}", plain(main.help), about, *verbs(main, program)]) + "\n"
+    return (
+        "\n\n".join([f"# Commands: {program}", plain(main.help), about, *verbs(main, program)])
+        + "\n"
+    )
 
 
 def verbs(group: click.Group, path: str) -> Iterator[str]:
@@ -109,7 +112,8 @@ def section(command: click.Command, path: str) -> str:
     context = click.Context(command, info_name=path)
     usage = " ".join([path, *command.collect_usage_pieces(context)])
     parts = [f"## {path}", *prose(command.help), f"```text\n{usage}\n```"]
-    records = (p.get_help_record(context) for p in command.get_params(context))
+    options = (p for p in command.get_params(context) if isinstance(p, click.Option))
+    records = (option.get_help_record(context) for option in options)
     rows = [
         f"| {code(option)} | {plain(text, cell=True)} |" for option, text in filter(None, records)
     ]
@@ -151,11 +155,11 @@ def cards_of_networks() -> list[Path]:
 def networks() -> str:
     """The tables of the README, and links to the cards."""
     tables = dict(TABLES.findall((ROOT / "README.md").read_text()))
-    links = " ".join(f"[{p.stem}](networks/{p.stem}.md)" for p in sorted(cards_of_networks()))
+    links = ", ".join(f"[{p.stem}](networks/{p.stem}.md)" for p in sorted(cards_of_networks()))
     return "\n\n".join(
         [
             "# Networks",
-            f"What comes with the package. Each has a card: {links}",
+            f"What comes with the package. Each has a card: {links}.",
             "## Of patches",
             tables["weights table"],
             "## Of images",

@@ -68,10 +68,10 @@ class CDPConv2d(Layer):
     def project_(self, conv: nn.Conv2d) -> "CDPConv2d":
         """Set the weights to the least-squares approximation of those of `conv`.
 
-        The dense channels are copied, or approximated with the rank `width`; the (n, k*k) kernel of
-        each other channel becomes its best rank-1 approximation. With batch norm and ReLU inside
-        these weights are only a start: the ReLU drops what is negative, and a refit from data, or
-        training, has to follow.
+        The dense channels are copied, or approximated with the rank `width`; the kernel of each
+        other channel, `(n, k*k)`, becomes its best rank-1 approximation. With batch norm and ReLU
+        inside these weights are only a start: the ReLU drops what is negative, and a refit from
+        data, or training, has to follow.
         """
         alpha, width, weight = self.dense.in_channels, self.dense.out_channels, conv.weight
         mix, kernels = channel_factors(weight[:, alpha:], rank=1)
@@ -87,8 +87,8 @@ class MergedCDP(nn.Module):
     """What a CDP layer computes in eval mode, without concatenation and with one narrow slice.
 
     The pointwise convolution is split in two and the parts are summed. Its first part is merged
-    into the dense branch where nothing stands between them: k*k*alpha*n + k*k*c + c*n
-    multiply-accumulates an output, n*n fewer than before. The depthwise convolution runs over all
+    into the dense branch where nothing stands between them: `k*k*alpha*n + k*k*c + c*n`
+    multiply-accumulates an output, `n*n` fewer than before. The depthwise convolution runs over all
     channels, zeros where the dense branch reads, so that no runtime has to change layouts.
     """
 
@@ -119,7 +119,7 @@ class CDP(Method):
     Args:
         alpha: Input channels that stay densely connected, 0 < alpha < in_channels; or "variance":
             see `variance_rule`.
-            Parameters: k*k*alpha*n + k*k*(c - alpha) + (n + c - alpha)*n (eq. 2.3).
+            Parameters: `k*k*alpha*n + k*k*(c - alpha) + (n + c - alpha)*n` (eq. 2.3).
         inner: "linear", or "bn_relu" for batch norm (without weights) and ReLU before the
             pointwise convolution, for networks trained in that form.
         width: Channels that the dense branch writes; 0 is out_channels, as published. Pruning may

@@ -1,5 +1,6 @@
 """The generated pages of the site say all there is, and nothing in the site is fetched."""
 
+import ast
 import importlib
 import re
 from pathlib import Path
@@ -53,6 +54,16 @@ def test_what_the_reference_names_has_a_docstring(pages):
         file = ROOT / (path.replace(".", "/") + ".py")
         if file.is_file():
             assert file.read_text().startswith('"""'), path
+
+
+def test_no_formula_of_a_docstring_is_read_as_emphasis(pages):
+    shown = [path for text in pages.values() for path in directives(text)]
+    files = [ROOT / (path.replace(".", "/") + ".py") for path in shown]
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    for file in filter(Path.is_file, files):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, kinds) and (text := ast.get_docstring(node)):
+                assert not re.search(r"\w\*\w", re.sub(r"`[^`]*`", "", text)), (file, text)
 
 
 def test_the_evaluator_s_modules_are_those_its_docstring_lists(pages):
