@@ -8,6 +8,7 @@ from page_blocks import Command
 
 FOREVER = "takes minutes, or fetches; its own tests run it"
 GLOBS = "a shell finds the files"
+ELSEWHERE = "takes seconds, and another page runs much the same"
 WHOLE = "needs all sequences of HPatches"
 _BRIEFLY = "--steps 2 --batch 32 --workers 0 --views 1 --height 64 --width 64"
 
@@ -15,6 +16,7 @@ SMALL = {  # by the first words of a command
     ("descompress", "pack"): "--batches 2 --batch 32 --workers 0",
     ("descompress", "distill"): f"{_BRIEFLY} --calibrate 64",
     ("descompress", "train"): _BRIEFLY,
+    ("descompress", "train", "l2net"): f"{_BRIEFLY} --arg widths=8,8,16,16,16,16",
     ("descompress", "prune"): f"{_BRIEFLY} --joint-steps 2",
     ("descompress", "eval"): "--pairs 100 --size 200",
     ("hpatches-eval", "synthesize"): "--force",
@@ -33,6 +35,12 @@ UNTRIED = {  # and why
     ("descompress", "train", "weights/recipes/superpoint.toml"): FOREVER,
     ("descompress", "distill", "weights/recipes/superpoint.tiny.toml"): FOREVER,
     ("descompress", "eval", "liberty.safetensors"): WHOLE,
+    ("descompress", "eval", "hardnet", "hardnet.cdp10"): ELSEWHERE,
+    ("descompress", "eval", "hardnet", "small.safetensors", "distilled.safetensors"): ELSEWHERE,
+    ("descompress", "eval", "superpoint", "hardnet"): ELSEWHERE,
+    ("descompress", "export", "hardnet.tiny", "tiny8.onnx"): ELSEWHERE,
+    ("descompress", "export", "hardnet.tiny", "tiny.int8.onnx"): ELSEWHERE,
+    ("descompress", "export", "superpoint"): ELSEWHERE,
     ("descompress", "eval", "OUT/*.safetensors"): GLOBS,
 }
 

@@ -26,6 +26,7 @@ from descompress.methods import METHODS
 from descompress.nets import NETS, build
 from descompress.shelf.tomltext import to_toml
 from descompress.spec import Spec
+from hpatches_eval import generation
 from hpatches_eval.cli import main as hpatches_eval
 
 MAINS = {"descompress": descompress, "hpatches-eval": hpatches_eval}
@@ -41,7 +42,7 @@ def material(tmp_path_factory, discs, tour) -> dict[str, Path]:
     for name, image in {"a": whole[6:, 10:], "b": whole[:250, :330]}.items():
         cv2.imwrite(str(root / f"{name}.jpg"), image)
     (root / "photographs").mkdir()
-    for k in range(20):
+    for k in range(4):
         cv2.imwrite(str(root / "photographs" / f"{k}.png"), discs(k, (250, 330), 160, 12))
     (root / "few").mkdir()
     cv2.imwrite(str(root / "few" / "a.png"), whole[:150, :200])
@@ -95,6 +96,12 @@ def folder(material, shelf_of_narrow, tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def hurried(monkeypatch) -> None:
+    """Fewer pairs than there would be to compare where no option says how many."""
+    monkeypatch.setattr(generation, "FEWER_PAIRS", 300)
+
+
+@pytest.fixture
 def names(discs, tmp_path, monkeypatch) -> dict[str, object]:
     """What pages say Python has at hand."""
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", _untrained)
@@ -128,7 +135,7 @@ def _untrained(url: str, **_: object) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_every_block_of_a_page_runs_one_after_the_other(page, folder, names):
+def test_every_block_of_a_page_runs_one_after_the_other(page, folder, names, hurried):
     pytest.importorskip("kornia.feature")
     names |= {"shelf": str(folder(page)), "page": page}
     for block in blocks(page.read_text(encoding="utf-8")):
