@@ -178,7 +178,7 @@ def test_import_of_superpoint_says_that_its_licence_forbids_redistribution(tmp_p
         (["build", "l2net", "OUT", "--arg", "dim"], 2, "'dim' is not NAME=VALUE"),
         (["build", "l2net", "OUT", "--arg", "dim=big"], 2, "dim must be like its default 128"),
         (["import", "orb", "JUNK", "OUT"], 2, "unknown kind 'orb'"),
-        (["import", "hardnet", "JUNK", "OUT"], 1, "not a PyTorch checkpoint"),
+        (["import", "hardnet", "JUNK", "OUT"], 1, "not a checkpoint of tensors alone"),
         (["import", "hardnet", "JUNK", "FILE"], 1, "exists already"),
         (["squash"], 2, "No such command 'squash'"),
     ],
