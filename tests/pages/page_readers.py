@@ -23,6 +23,7 @@ SMALL = {  # by the first words of a command
     ("hpatches-eval", "extract"): "--patches 8 --force",
 }
 
+_ON_PATCHES = ("--int8", "--calibrate", "patches/")
 UNTRIED = {  # and why
     ("descompress", "bench"): FOREVER,
     ("descompress", "search"): FOREVER,
@@ -40,7 +41,10 @@ UNTRIED = {  # and why
     ("descompress", "eval", "superpoint", "hardnet"): ELSEWHERE,
     ("descompress", "export", "hardnet.tiny", "tiny8.onnx"): ELSEWHERE,
     ("descompress", "export", "hardnet.tiny", "tiny.int8.onnx"): ELSEWHERE,
-    ("descompress", "export", "superpoint"): ELSEWHERE,
+    ("descompress", "export", "superpoint", "sp8.onnx"): ELSEWHERE,
+    ("descompress", "export", "hardnet.tiny", "tiny.onnx", *_ON_PATCHES): ELSEWHERE,
+    ("descompress", "match", "a.jpg", "b.jpg", "tiny.onnx"): ELSEWHERE,
+    ("descompress", "train", "start.cdp5.safetensors"): ELSEWHERE,
     ("descompress", "eval", "OUT/*.safetensors"): GLOBS,
 }
 
