@@ -93,8 +93,6 @@ def images(
     from .geometry import Estimation
     from .imageevaluation import ImageSettings, evaluate_images, without_large
     from .maps import Picking
-    from .provenance import made
-    from .saying import said
     from .sequences import find_sequences
     from .terminal import shown_progress
 
@@ -107,11 +105,19 @@ def images(
     with shown_progress() as progress:
         kept = without_large(found) if d2net else found
         results = evaluate_images(finders, kept, settings, progress)
+    told = _told(sequences, stored, models)
+    outputs.present([result | told for result in results])
+
+
+def _told(sequences: Path, stored: tuple[Path, ...], models: tuple[Path, ...]) -> dict[str, Any]:
+    """What results rest on."""
+    from .provenance import made
+    from .saying import said
+
     command = said(click.get_current_context(), _OUTPUTS, "hpatches-eval")
     data = {"sequences": sequences} | {f"features {path.name}": path for path in stored}
     rests_on = made(command, {path.name: path for path in models}, data)
-    told = {"command": sys.argv[1:], "provenance": rests_on}
-    outputs.present([result | told for result in results])
+    return {"command": sys.argv[1:], "provenance": rests_on}
 
 
 @dataclass(frozen=True, slots=True)

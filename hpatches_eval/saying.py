@@ -28,7 +28,17 @@ def _words(parameter: click.Parameter, context: click.Context) -> Iterator[str]:
     if context.get_parameter_source(name) is ParameterSource.DEFAULT:
         return
     value = context.params[name]
+    if isinstance(parameter, click.Option) and parameter.is_flag:
+        yield parameter.opts[0]
+        return
     for one in value if isinstance(value, tuple) else (value,):
         if isinstance(parameter, click.Option):
             yield parameter.opts[0]
-        yield one.absolute().name if isinstance(one, Path) else str(one)
+        yield _named(one)
+
+
+def _named(value: object) -> str:
+    """A path by its last name, also one that is given as a word."""
+    path = Path(str(value))
+    is_path = isinstance(value, Path) or (len(path.parts) > 1 and path.exists())
+    return path.absolute().name if is_path else str(value)

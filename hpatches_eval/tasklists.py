@@ -4,9 +4,9 @@ The published form is five CSV files a split; `read_tasks` and `write_tasks` are
 In memory, a sequence is its place in the split's test sequences.
 """
 
-import filecmp
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -94,34 +94,57 @@ def read_retrieval(folder: str | Path, split: Split, counts: Mapping[str, int]) 
 def write_verification(folder: str | Path, split: Split, lists: Verification) -> None:
     """Write the files that `read_verification` reads, each whole or not at all.
 
+    Some may be there, of a process that was killed, if they hold the same.
+
     Raises:
-        OutputError: One exists and holds something else, or it cannot be written.
+        OutputError: One exists and holds something else, and nothing is written; or one cannot be
+            written.
     """
-    for name, path in verification_paths(folder, split).items():
-        _write(path, PAIR, split, getattr(lists, name))
+    paths = verification_paths(folder, split)
+    _write({path: _lines(PAIR, split, getattr(lists, name)) for name, path in paths.items()})
 
 
 def write_retrieval(folder: str | Path, split: Split, lists: Retrieval) -> None:
     """Write the files that `read_retrieval` reads; see `write_verification`."""
-    for name, path in retrieval_paths(folder, split).items():
-        _write(path, ROW, split, getattr(lists, name))
+    paths = retrieval_paths(folder, split)
+    _write({path: _lines(ROW, split, getattr(lists, name)) for name, path in paths.items()})
 
 
-def _write(path: Path, columns: tuple[str, ...], split: Split, table: np.ndarray) -> None:
+def _lines(columns: tuple[str, ...], split: Split, table: np.ndarray) -> Iterator[str]:
     names = np.array(split.test, object)
     fields = [
         names[column].tolist() if title.startswith("s") else map(str, column.tolist())
         for title, column in zip(columns, table.T, strict=True)
     ]
-    with replacing(path, force=True) as new:
-        with new.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(",".join(columns) + "\n")
-            file.writelines(",".join(row) + "\n" for row in zip(*fields, strict=True))
-        if path.exists() and not filecmp.cmp(new, path, shallow=False):
-            raise OutputError(
-                f"{path}: exists already, and holds other tasks than those generated; others of "
-                "its kind may be missing"
-            )
+    yield ",".join(columns) + "\n"
+    yield from (",".join(row) + "\n" for row in zip(*fields, strict=True))
+
+
+def _write(files: Mapping[Path, Iterator[str]]) -> None:
+    missing = [path for path in files if not path.exists()]
+    for path in files.keys() - {*missing}:
+        _require_same(path, files[path])
+    for path in missing:
+        with (
+            replacing(path, force=True) as new,
+            new.open("w", encoding="utf-8", newline="\n") as file,
+        ):
+            file.writelines(files[path])
+
+
+def _save(path: Path, lines: Iterator[str]) -> None:
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        file.writelines(lines)
+
+
+def _require_same(path: Path, lines: Iterator[str]) -> None:
+    with path.open(encoding="utf-8", newline="\n") as file:
+        if all(found == line for found, line in zip_longest(file, lines)):
+            return
+    raise OutputError(
+        f"{path}: exists already, while others of its kind are missing, and holds other tasks than "
+        "those that would be generated"
+    )
 
 
 def _read(

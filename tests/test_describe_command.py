@@ -13,12 +13,16 @@ from calls import run
 
 import descompress
 from descompress import featurefiles
-from descompress.featurefiles import Described, described, feature_file
+from descompress.errors import FileError
+from descompress.featurefiles import Described, StoredFeatures, described, feature_file
 from descompress.features import finder
 from descompress.images import read_image
+from descompress.journal import JournalledFile, journal_of, pending
+from descompress.locks import locked
 from descompress.selection import Selection
 from descompress.spec import Spec
-from hpatches_eval.errors import OutputError
+from hpatches_eval.errors import DataError, OutputError
+from hpatches_eval.featurefiles import HlocFile
 from hpatches_eval.features import Features
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -290,3 +294,46 @@ def test_a_killed_run_leaves_a_file_that_can_be_read_and_goes_on(tmp_path):
 def test_the_folder_of_the_output_must_be_there(tmp_path):
     with pytest.raises(OutputError), feature_file(tmp_path / "no" / "f.h5", {}):
         pass
+
+
+def test_a_reader_completes_what_a_killed_process_left_half_done(tmp_path, monkeypatch):
+    """Killed between the journal and the file: the file alone is torn."""
+    out = tmp_path / "features.h5"
+    rows = np.ones((500, 64), np.float32)
+    one = Described(Features(rows[:, :2], rows, rows[:, 0]), (9, 9))
+    with feature_file(out, {}) as file:
+        file.add("a", one)
+    before = out.read_bytes()
+    with feature_file(out, {}) as file:
+        file.add("b", one)
+    whole = out.read_bytes()
+    journal = journal_of(out)
+    out.write_bytes(before)
+    with JournalledFile(out) as pages, monkeypatch.context() as patch:
+        pages.write(whole)
+        patch.setattr(pages, "_apply", lambda *_: None)
+        pages.commit()
+    torn = whole[: len(whole) // 2]
+    out.write_bytes(torn)
+    assert pending(out)
+    with pytest.raises(DataError, match=r"features\.h5: is being written, or a change of it"):
+        HlocFile(out)
+    with locked(out, wait=False), pytest.raises(FileError, match="another process is writing it"):
+        StoredFeatures(out)
+    assert out.read_bytes() == torn
+    assert sorted(StoredFeatures(out)) == ["a", "b"]
+    assert out.read_bytes() == whole
+    assert not journal.exists()
+
+
+def test_a_file_begun_afresh_knows_nothing_of_an_old_change(tmp_path):
+    out = tmp_path / "features.h5"
+    with feature_file(out, {}):
+        pass
+    with JournalledFile(out) as pages:
+        pages.write(bytes(5000))
+        pages._apply = lambda *_: None  # pyright: ignore[reportAttributeAccessIssue]
+        pages.commit()
+    with feature_file(out, {}, force=True):
+        assert not pending(out)
+    assert groups(out) == []

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from descompress.artifacts import save
 from descompress.data import Batch, stream
 from descompress.description import describe
 from descompress.errors import FileError, RequestError, TrainingError
@@ -19,6 +20,7 @@ from descompress.objectives import Weighted
 from descompress.plans import Plan
 from descompress.processes import processes
 from descompress.runs import Run
+from descompress.settling import TRAINED, parts_of, settle
 from descompress.spec import Spec
 from descompress.training import Training
 from descompress.validation import Validation
@@ -506,6 +508,62 @@ def test_two_trainings_do_not_write_one_network(tmp_path):
         next(second.rows())
     rows.close()
     assert first.checkpoint.exists()
+
+
+def test_a_second_training_leaves_the_log_of_the_first_alone(tmp_path):
+    first, second = (
+        Run(tmp_path / "a.safetensors", training(), source, NOTHING, 0) for _ in range(2)
+    )
+    first.start(force=False)
+    rows = first.rows()
+    next(rows)
+    with pytest.raises(FileError, match="another process is writing it"):
+        second.start(force=False)
+    for _ in rows:
+        pass
+    assert len(first.log.read_text().splitlines()) == 1 + first.training.plan.steps
+
+
+def ended(folder: Path, steps: int) -> Run:
+    """A training that was killed after it had written its network."""
+    run = Run(folder / "a.safetensors", training(), source, NOTHING, 0)
+    run.start(force=False)
+    rows = run.rows()
+    for _ in range(steps):
+        next(rows)
+    rows.close()
+    save(run.training.net.eval(), run.out)
+    return run
+
+
+def test_the_last_checkpoint_of_a_training_that_ended_goes(tmp_path):
+    run = ended(tmp_path, 6)
+    settle(run.out)
+    assert not run.checkpoint.exists()
+    assert run.out.exists()
+
+
+@pytest.mark.parametrize("why", ["not the last step", "the network is older", "no network"])
+def test_other_checkpoints_stay(tmp_path, why):
+    run = ended(tmp_path, 5 if why == "not the last step" else 6)
+    if why == "the network is older":  # of an earlier training, which this one is to replace
+        os.utime(run.out, (1, 1))
+    elif why == "no network":
+        run.out.unlink()
+    settle(run.out)
+    assert run.checkpoint.exists()
+
+
+def test_the_parts_of_a_pruning_that_ended_go(tmp_path):
+    out = tmp_path / "a.safetensors"
+    parts_of(out).mkdir()
+    settle(out)
+    out.write_bytes(b"")
+    settle(out)
+    assert parts_of(out).exists()  # its fine-tuning is not done
+    (parts_of(out) / TRAINED).touch()
+    settle(out)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
 def test_batches_that_end_too_early_write_no_network(tmp_path):

@@ -1,6 +1,7 @@
 import json
 import pickle
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from descompress.data import Mixed
 from descompress.data.filling import fill
 from descompress.data.packed import Pack, write_pack
-from descompress.errors import RequestError
+from descompress.errors import FileError, RequestError
+from descompress.locks import locked
 from hpatches_eval.errors import DataError, OutputError
 
 ASKED = {"batch": 6, "tour_share": 0.0, "batches": 5, "seed": 0}
@@ -93,6 +95,39 @@ def test_an_interrupted_pack_goes_on_where_it_was(tmp_path, monkeypatch):
     assert asked[-3:] == [2, 3, 4]
     whole = write_pack(tmp_path / "whole", source, 5, ASKED, HELD, workers=0)
     assert np.array_equal(made.patches, whole.patches)
+
+
+def test_a_pack_killed_in_its_first_moment_is_begun_again(tmp_path):
+    left = tmp_path / "pack" / ".asked.json.abcdefgh.new"
+    left.mkdir(parents=True)
+    (left / "asked.json").write_text("{")
+    made = write_pack(tmp_path / "pack", source, 5, ASKED, HELD, workers=0)
+    assert sorted(path.name for path in made.root.iterdir()) == [
+        *("held.npz", "pack.json", "patches.npy"),
+    ]
+
+
+def test_how_far_another_beginning_had_come_says_nothing_of_this_one(tmp_path, monkeypatch):
+    """Rows were said to be safe of a file that somebody deleted; the next beginning is killed."""
+    monkeypatch.setattr("descompress.data.filling.OFTEN", 100)
+    (tmp_path / "a.done").write_text("4")
+
+    def broken(start: int) -> Iterator[np.ndarray]:
+        yield np.ones(3, np.uint8)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fill(tmp_path / "a.npy", (5, 3), np.uint8, broken)
+    array = fill(tmp_path / "a.npy", (5, 3), np.uint8, lambda start: np.ones((5 - start, 3)))
+    assert array.all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.npy"]
+
+
+def test_two_processes_do_not_write_one_pack(tmp_path):
+    root = tmp_path / "pack"
+    with locked(root, wait=False), pytest.raises(FileError, match="another process is writing it"):
+        write_pack(root, source, 5, ASKED, HELD, workers=0)
+    assert not root.exists()
 
 
 def test_the_beginning_of_another_pack_is_left_alone(tmp_path):

@@ -186,10 +186,24 @@ def test_what_cannot_be_generated_is_refused(release, tmp_path):
         generate_retrieval(SPLIT, {name: mask & False for name, mask in flat.items()})
 
 
-def test_incomplete_task_files_are_refused(release, tmp_path):
-    split = whole(release.sequences)
+@pytest.mark.parametrize("name", ["verif_pos", "verif_neg_intra", "retr_queries"])
+def test_what_a_killed_process_did_not_write_is_completed(release, tmp_path, name):
+    split, folder = whole(release.sequences), tmp_path / "tasks"
     counts = {name: release.count(name) for name in split.test}
-    obtain_tasks(split, counts, release, folder=tmp_path, pairs=50)
-    (tmp_path / "verif_neg_intra_split-all.csv").unlink()
-    with pytest.raises(DataError, match=r"verif_neg_intra_split-all\.csv: missing, while others"):
-        obtain_tasks(split, counts, release, folder=tmp_path)
+    obtain_tasks(split, counts, release, folder=folder, pairs=50)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    (folder / f"{name}_split-all.csv").unlink()
+    obtain_tasks(split, counts, release, folder=folder, pairs=50)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["verif_pos", "verif_neg_intra"])
+def test_incomplete_files_of_other_tasks_are_refused_and_left_alone(release, tmp_path, name):
+    split, folder = whole(release.sequences), tmp_path / "tasks"
+    counts = {name: release.count(name) for name in split.test}
+    obtain_tasks(split, counts, release, folder=folder, pairs=50)
+    (folder / f"{name}_split-all.csv").unlink()
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    with pytest.raises(DataError, match="exists already, while others of its kind are missing"):
+        obtain_tasks(split, counts, release, folder=folder, pairs=40)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
