@@ -61,7 +61,7 @@ def record(measured) -> dict:
 def test_the_record_says_where_and_how_it_was_made(record, nets):
     assert record["format"] == 1
     words = record["command"].split()
-    assert words[:4] == ["descompress", "bench", *map(str, nets)]
+    assert words[:4] == ["descompress", "bench", *(net.name for net in nets)]
     assert "--json" not in words
     assert record["settings"] == {
         "on": ["eager-fp32", "onnxruntime-fp32"],
