@@ -19,6 +19,7 @@ from hpatches_eval.files import refuse_existing, replacing
 from . import artifacts, processes
 from .data import Source, stream
 from .errors import FileError, RequestError, TrainingError
+from .interrupts import interrupts_held
 from .locks import locked
 from .training import Training
 
@@ -131,8 +132,8 @@ class Run:
         """
         batches = stream(self.source, self.training.numbers, self.workers)
         if processes.rank() > 0:
-            for terms in self.training.run(batches):
-                yield self._row(terms)
+            for _ in self.training.run(batches):
+                yield self.row
             return
         with locked(self.out, wait=False):
             yield from self._first_rows(batches)
@@ -146,9 +147,8 @@ class Run:
         with ExitStack() as stack:
             log = _Log(self, stack)
             stack.callback(self._leave, log, self.training.step)
-            for terms in self.training.run(batches):
-                log.due = self._row(terms)
-                row = self._validated(log.due)
+            for _ in self.training.run(batches):
+                row = self._validated(self.row)
                 log.write(row)
                 if row.step % self.checkpoint_every == 0 and row.step < self.training.plan.steps:
                     self._save(log)
@@ -166,7 +166,10 @@ class Run:
         except ValueError as error:
             raise FileError(f"{self.log}: not the log of this training ({error})") from error
 
-    def _row(self, terms: Mapping[str, float]) -> Row:
+    @property
+    def row(self) -> Row:
+        """The last step, not validated."""
+        terms = self.training.terms
         return Row(self.training.step, sum(terms.values()), terms)
 
     def _validated(self, row: Row) -> Row:
@@ -183,6 +186,8 @@ class Run:
 
     def _save(self, log: "_Log") -> None:
         """The log first: rows beyond the checkpoint are cut when it is taken up, gaps stay."""
+        if log.step < self.training.step:  # it was broken off before it was written, or validated
+            log.write(self.row)
         log.flush()
         self.training.save(self.checkpoint)
 
@@ -200,30 +205,27 @@ class Run:
 
 
 class _Log:
-    """The table, and TensorBoard's copy of it.
-
-    A row that is `due` and was not written, because its validation was broken off, is written
-    without it.
-    """
+    """The table, and TensorBoard's copy of it; `step` is that of the last row."""
 
     def __init__(self, run: Run, stack: ExitStack) -> None:
         self.columns, self.held = run.columns, run.validation.names
         self.file: IO[str] = stack.enter_context(run.log.open("a", newline=""))
-        self.due: Row | None = None
+        self.step = run.training.step
         self.board = _board(run, stack) if run.tensorboard else None
 
     def write(self, row: Row) -> None:
-        numbers = row.numbers()
+        with interrupts_held():
+            self._write(row.step, row.numbers())
+            self.step = row.step
+
+    def _write(self, step: int, numbers: Mapping[str, float | int]) -> None:
         csv.writer(self.file).writerow([numbers.get(name, "") for name in self.columns])
         if self.board is not None:
             for name, value in numbers.items():
                 group = "held_out" if name in self.held else "train"
-                self.board.add_scalar(f"{group}/{name}", value, row.step)
-        self.due = None
+                self.board.add_scalar(f"{group}/{name}", value, step)
 
     def flush(self) -> None:
-        if self.due is not None:
-            self.write(self.due)
         self.file.flush()
         os.fsync(self.file.fileno())
 

@@ -80,6 +80,7 @@ class Training:
         self.teacher = teacher.eval().requires_grad_(False) if teacher else None
         self.average = deepcopy(net).requires_grad_(False) if plan.ema else None
         self.seed, self.step = seed, 0
+        self.terms: dict[str, float] = {}  # of the last step
         self.torn = False  # in the middle of a step, or left there by an error
         with _seeded(seed, device=next(net.parameters()).device):
             self.learner = Learner(net, objective.companions(net, self.teacher))
@@ -113,10 +114,10 @@ class Training:
             if self.step >= self.plan.steps:
                 return
             with interrupts_held():
-                terms = self._learn(parts)
-            yield terms
+                self._learn(parts)
+            yield self.terms
 
-    def _learn(self, parts: tuple[AnyBatch, ...]) -> dict[str, float]:
+    def _learn(self, parts: tuple[AnyBatch, ...]) -> None:
         self.torn = True
         self.learner.train()
         self.learner.begin_(self.step, self.plan.steps)
@@ -132,10 +133,9 @@ class Training:
         processes.share_gradients_(self.learner)
         self.optimizer.step()
         processes.share_statistics_(self.learner)
-        self.step += 1
+        self.step, self.terms = self.step + 1, terms
         self._follow()
         self.torn = False
-        return terms
 
     def _backward(self, parts: list[AnyBatch]) -> dict[str, float]:
         """Gradients of this process's share of the loss, and the terms of the whole loss."""

@@ -465,6 +465,7 @@ def test_an_interrupt_waits_for_the_end_of_a_step(tmp_path):
     whole.start(force=False)
     list(whole.rows())
     assert second.out.read_bytes() == whole.out.read_bytes()
+    assert second.log.read_bytes() == whole.log.read_bytes()
 
 
 def test_an_error_within_a_step_leaves_the_checkpoint_before(tmp_path):
