@@ -156,7 +156,7 @@ def archive() -> bytes:
     made, rng = BytesIO(), np.random.default_rng(0)
     with tarfile.open(fileobj=made, mode="w:gz", compresslevel=1) as file:
         for number in range(FILES):
-            info = tarfile.TarInfo(f"set/{number:03}/ref.png")
+            info = tarfile.TarInfo(f"set/{number:03}/ref.bin")
             content = rng.bytes(20_000)
             info.size = len(content)
             file.addfile(info, BytesIO(content))
@@ -168,7 +168,7 @@ def published(address: str) -> Iterator[None]:
     """A set called "tiny" in the table, with its archive at an address."""
     limits = Limits(10**8, 10**8, 1000)
     SETS["tiny"] = DataSet(
-        "a set", "https://example.org", "3 MB", "*/ref.png", limits, (Archive(address),)
+        "a set", "https://example.org", "3 MB", "*/ref.bin", limits, (Archive(address),)
     )
     try:
         yield

@@ -45,7 +45,7 @@ def _read(path: Path) -> None:
 def _read_folder(path: Path) -> None:
     if (path / "pack.json").exists():
         Pack.read(path).held()
-    if path.name == "tiny" and (count := len([*path.glob("*/ref.png")])) != FILES:
+    if path.name == "tiny" and (count := len([*path.glob("*/ref.bin")])) != FILES:
         raise ValueError(f"{count} files of {FILES}")
 
 
