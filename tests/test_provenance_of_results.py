@@ -83,7 +83,7 @@ def test_search(folder):
     few = ("--on", "eager-fp32", "--trials", 5, "--verify", 1, "--methods", "cdp")
     called("search", net, out, "--max-macs", 0.95, "--calibrate", patches, *few)
     found = rests_on(out / "front.json")
-    assert found["command"].startswith("descompress search net.safetensors found --max-macs 0.95")
+    assert found["command"].startswith("descompress search net.safetensors --max-macs 0.95")
     assert found["weights"] == {"net.safetensors": checksum(net)}
     assert found["data"] == {"calibrate": checksum(patches)}
 

@@ -100,7 +100,7 @@ def search(net: str, out_folder: Path, **options: Any) -> None:
     keep_freed_memory()
     asked, material = _asked(net, options)
     data = {name: options[name] for name in ("calibrate", "validate")}
-    command = said(click.get_current_context(), ("force",))
+    command = said(click.get_current_context(), ("out_folder", "force"))
     rests_on = made(command, {Path(net).name: find(net)}, data)
     with locked(out_folder, wait=False):
         notebook = prepared(asked, material, out_folder, force=options["force"])
