@@ -43,7 +43,7 @@ class StoredFeatures(ABC):
         points, scores = _located(where, points, arrays.get("scores"))
         rows = _described(where, self.rows(rows), len(points))
         size = arrays.get("image_size")
-        if size is not None and tuple(int(v) for v in size.ravel()[::-1]) != shape:
+        if size is not None and tuple(size.ravel()[::-1].tolist()) != shape:
             raise DataError(f"{where}: image_size {size.tolist()}, the image is {shape[::-1]}")
         order = np.argsort(-scores, kind="stable")
         return Features(points[order], rows[order], scores[order])

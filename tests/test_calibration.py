@@ -306,8 +306,8 @@ def test_arrays_of_something_else_are_named(array, tmp_path):
 
 def test_an_array_of_objects_is_not_unpickled(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{}], dtype=object), allow_pickle=True)
-    with pytest.raises(FileError, match=r"not an \.npy file of numbers"):
+    with pytest.raises(FileError, match=r"a\.npy: not an array of numbers"):
         read_patches(tmp_path / "a.npy")
     (tmp_path / "b.npy").write_bytes(b"")
-    with pytest.raises(FileError, match=r"not an \.npy file of numbers"):
+    with pytest.raises(FileError, match=r"b\.npy: not an array of numbers"):
         read_patches(tmp_path / "b.npy")

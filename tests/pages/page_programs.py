@@ -16,6 +16,7 @@ from hpatches_eval.cli import main as hpatches_eval
 FOREIGN = {  # programs of others, and what of them the pages call
     "colmap": ("geometric_verifier", "mapper"),
     "hf": ("upload", "download"),
+    "pytest": ("tests/fuzzing",),
     "scp": ("tiny.onnx",),
 }
 
