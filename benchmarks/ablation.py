@@ -44,6 +44,17 @@ CHANGES = {  # of triplet + imitation
         *("--arg", "strides=2,2,2,1", "--arg", "widths=16,32,48,56", "--arg", "bottleneck=24"),
     ),
 }
+MICRO = ("--steps", "1500", "--schedule", "cosine")
+STRUCTURES = {  # for the price of hardnet.micro: widths, strides, kernels, bottleneck
+    "3 x 3, strides 2, 2, 1, 2": ("10,16,20,26", "2,2,1,2", "3,3,3,3", "10"),
+    "7 x 7 of stride 4, 32 channels": ("16,16,32", "4,1,2", "7,3,3", "10"),
+    "7 x 7 of stride 4, 48 channels": ("16,16,48", "4,1,2", "7,3,3", "10"),
+    "7 x 7 of stride 4, 64 channels": ("16,16,64", "4,1,2", "7,3,3", "9"),
+    "7 x 7 of stride 4, then of stride 2": ("16,32,32", "4,2,1", "7,3,3", "8"),
+    "7 x 7 of stride 4, four layers": ("16,16,32,16", "4,1,2,1", "7,3,3,3", "9"),
+    "9 x 9 of stride 4, 32 channels": ("16,16,32", "4,1,2", "9,3,3", "10"),
+    "9 x 9 of stride 4, 48 channels": ("16,16,48", "4,1,2", "9,3,3", "10"),
+}
 CDP = ("--batch", "128", "--steps", "600", "--lr", "1e-3", "--dropout", "0")
 STARTS = {  # of HardNet with CDP, alpha 5
     "linear, projected and refitted, imitation": ("cdp5", "imitation"),
@@ -67,14 +78,20 @@ def main(pack: Path, out: Path, teacher: str, plot: Path | None, only: tuple[str
     rows = {name: [*SMALL, *_terms(terms)] for name, terms in OBJECTIVES.items()}
     both = _terms(("triplet", "imitation"))
     rows |= {name: [*SMALL, *both, *change] for name, change in CHANGES.items()}
+    rows |= {name: [*SMALL, *both, *MICRO, *_built(shape)] for name, shape in STRUCTURES.items()}
     for name, (start, term, *more) in STARTS.items():
-        student = _random(out) if start == "RANDOM" else start
-        rows[name] = [student, *CDP, *_terms((term,)), *more]
+        rows[name] = [start, *CDP, *_terms((term,)), *more]
     rows = chosen(rows, only)
     for name, words in rows.items():
         _run(file_of(out, name), words, pack, teacher)
     logs = {name: log_of(file_of(out, name)) for name in rows}
     told(logs, plot)
+
+
+def _built(shape: tuple[str, ...]) -> list[str]:
+    names = ("widths", "strides", "kernels", "bottleneck")
+    words = (("--arg", f"{name}={value}") for name, value in zip(names, shape, strict=True))
+    return [word for pair in words for word in pair]
 
 
 def _random(out: Path) -> str:
@@ -94,6 +111,7 @@ def _run(file: Path, words: Sequence[str], pack: Path, teacher: str) -> None:
     student, *options = words
     given = ("--teacher", teacher, "--pack", str(pack), "--workers", "0", "--validate-every", "100")
     if not file.exists():
+        student = _random(file.parent) if student == "RANDOM" else student
         called("distill", student, str(file), *given, *options)
 
 
