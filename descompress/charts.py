@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 DPI, COLOURS = 100, 64
+HIDES = 60.0  # square pixels of others that a name may cover
 NEAR = 12.0  # pixels around a point where only its own name stands
 OWN, PEER, LINE = "tab:blue", "tab:orange", "0.6"  # and of the line through the best
 COUNTS: dict[str, Callable[[LayerCost], int]] = {
@@ -179,18 +180,26 @@ def _level(panel: "Axes", point: Point) -> None:
 
 
 def _name(panel: "Axes", column: Sequence[tuple[float, Point]]) -> None:
-    """Write names beside their points, each where it hides least and is near no other point."""
+    """Write names beside their points, each where it hides least and is near no other point.
+
+    Those on the line come first. Of the rest of our own, what would hide others stays unnamed.
+    """
     corners = {p.name: panel.transData.transform((x, p.accuracy)) for x, p in column}
     taken = [*_along(panel), *(text.get_window_extent() for text in panel.texts)]
-    for x, point in sorted(column, key=lambda pair: -pair[1].accuracy):
+    line = front([(x, point.accuracy) for x, point in column])
+    for x, point in sorted(
+        column, key=lambda pair: ((pair[0], pair[1].accuracy) not in line, -pair[1].accuracy)
+    ):
         others = [_box(a, b, NEAR) for name, (a, b) in corners.items() if name != point.name]
         hidden = partial(_hidden, taken=[*taken, *others], inside=panel.bbox)
         placed = list(_placed(panel, x, point))
         best = min(placed, key=hidden)
+        spared = not point.peer and (x, point.accuracy) not in line and hidden(best) > HIDES
         for text in placed:
-            if text is not best:
+            if text is not best or spared:
                 text.remove()
-        taken.append(best.get_window_extent())
+        if not spared:
+            taken.append(best.get_window_extent())
 
 
 def _along(panel: "Axes") -> "Iterator[Bbox]":

@@ -92,6 +92,17 @@ def test_names_of_points_that_are_close_do_not_cover_each_other(drawn):
         assert drawn[0].axes[0].bbox.contains(*box.min)
 
 
+def test_in_a_crowd_the_best_and_the_peers_keep_their_names(drawn):
+    crowd = [
+        Point(f"a-long-name-of-a-network.{k}", 60 - 0.01 * k, (2 + 0.02 * k,)) for k in range(9)
+    ]
+    known = [Point("best", 61.0, (1.9,)), Point("peer", 59.9, (2.1,), peer=True)]
+    plot_fronts(Chart([*crowd, *known], ["cost"], "accuracy"), "front.png")
+    names = {text.get_text() for text in drawn[0].axes[0].texts}
+    assert {"best", "peer"} <= names
+    assert len(names) < 11
+
+
 def test_charts_are_written_with_a_palette(tmp_path):
     plot_fronts(chart(), tmp_path / "front.png")
     assert (tmp_path / "front.png").read_bytes()[25] == 3  # of a PNG: indexed colours
