@@ -36,7 +36,9 @@ def holder(path: Path) -> Iterator[Path]:
     try:
         yield made
     finally:
-        _clear(made, path)
+        with alone(path.parent):  # a place that stands empty may be another's who is replacing it
+            _put_back(made, path)
+        shutil.rmtree(made, ignore_errors=True)
         if claim is not None:
             os.close(claim)
 
@@ -70,22 +72,25 @@ def _sweep(folder: Path) -> None:
         if not (found and each.is_dir() and _is_of(each, found[1])):
             continue
         if (claim := _claim(each)) is not None:
-            _clear(each, folder / found[1])
+            _put_back(each, folder / found[1])
+            shutil.rmtree(each, ignore_errors=True)
             os.close(claim)
 
 
 def _is_of(holder: Path, name: str) -> bool:
-    """Whether nothing is in it but what we put there."""
-    return {each.name for each in holder.iterdir()} <= {name, f"{name}.old"}
+    """Whether nothing is in it but what we put there; not where its process just deleted it."""
+    try:
+        return {each.name for each in holder.iterdir()} <= {name, f"{name}.old"}
+    except OSError:
+        return False
 
 
-def _clear(holder: Path, path: Path) -> None:
-    """Delete a holder; a folder that was to be replaced, and was not, goes back to its place."""
+def _put_back(holder: Path, path: Path) -> None:
+    """A folder that was to be replaced, and was not, goes back to its place."""
     old = old_of(holder, path)
     if old.exists() and not path.exists():
         with suppress(OSError):
             old.rename(path)
-    shutil.rmtree(holder, ignore_errors=True)
 
 
 def _claim(holder: Path) -> int | None:

@@ -1,9 +1,11 @@
 """What a killed process leaves goes with the next output in the same folder."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -139,6 +141,45 @@ for turn in range(40):
     ]
     assert [process.wait() for process in both] == [0, 0]
     assert len({(out / name).read_text() for name in "abc"}) == 1
+    assert names(tmp_path) == ["out"]
+
+
+def test_a_holder_that_its_process_deletes_meanwhile_is_no_fault(tmp_path, monkeypatch):
+    vanishing = left(tmp_path, "out")
+    read = Path.iterdir
+
+    def deleted_just_before(path):
+        if path == vanishing:
+            shutil.rmtree(path, ignore_errors=True)
+        return read(path)
+
+    monkeypatch.setattr(Path, "iterdir", deleted_just_before)
+    save_text(tmp_path / "two", "whole")
+    monkeypatch.undo()
+    assert names(tmp_path) == ["two"]
+
+
+def test_what_ends_puts_nothing_in_a_place_that_another_is_filling(tmp_path):
+    """Who replaces a folder moves it away first: that the place is empty then means nothing."""
+    out = tmp_path / "out"
+    replaced = threading.Event()
+    go_on = threading.Event()
+
+    def replace() -> None:
+        with holders.holder(out) as place:
+            holders.old_of(place, out).mkdir()
+            replaced.set()
+            go_on.wait()
+
+    replacing_it = threading.Thread(target=replace)
+    replacing_it.start()
+    replaced.wait()
+    with holders.alone(tmp_path):
+        go_on.set()
+        replacing_it.join(0.2)
+        assert replacing_it.is_alive()
+        assert not out.exists()
+    replacing_it.join()
     assert names(tmp_path) == ["out"]
 
 
