@@ -39,6 +39,7 @@ from .shelf import read_toml
 
 DESCRIPTIONS = {"about", "card"}
 MOST_PAIRS, MOST_PIXELS = 2**20, 2**30  # far above every use
+MOST_ZOOM = 3.0  # octaves: a view of 240 x 320 pixels then shows 30 x 40 of the other's
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Data:
         batches: How many batches of a pack to learn from; 0 for all.
         views: Pairs of views in a batch, for image networks.
         height, width: Of a view, in pixels; multiples of 8.
+        zoom: Largest change of scale from one view of a pair to the other, in octaves.
     """
 
     batch: int = 512
@@ -60,6 +62,7 @@ class Data:
     views: int = 8
     height: int = 240
     width: int = 320
+    zoom: float = 0.5
 
     def __post_init__(self) -> None:
         if self.views < 1:
@@ -69,6 +72,8 @@ class Data:
                 f"views of {self.height} x {self.width} pixels: both sides must be multiples of 8, "
                 f"from 16 on"
             )
+        if not 0 <= self.zoom <= MOST_ZOOM:
+            raise RequestError(f"a zoom of {self.zoom} octaves: 0 to {MOST_ZOOM:g}")
         if self.batch < 2 or not 0 <= self.tour_share <= 1 or self.batches < 0:
             raise RequestError(f"{self}: batch >= 2, 0 <= tour_share <= 1 and batches >= 0")
         pixels = self.views * self.height * self.width

@@ -22,6 +22,7 @@ from .data.mixture import Material, read_mixture
 from .data.packed import Pack
 from .data.photographs import held_out
 from .data.scenes import Finds, ViewPairs, images_of, read_scenes
+from .data.viewpoints import Viewpoints
 from .errors import RequestError
 from .features import finder
 from .judging import Accuracy
@@ -143,7 +144,8 @@ def _viewed(recipe: Recipe, material: Material, progress: Progress) -> _Data:
         raise RequestError(
             f"{material.photographs}: {len(scenes)} photographs are too few to hold some back"
         )
-    source = ViewPairs(learned, recipe.data.views, size, recipe.seed)
+    viewpoints = Viewpoints(zoom=recipe.data.zoom)
+    source = ViewPairs(learned, recipe.data.views, size, recipe.seed, viewpoints=viewpoints)
     told = [finds and finds.name, *(scene.name for scene in learned)]
     return _Data(source, Views.of(images_of(kept)), fingerprint(told))
 

@@ -11,13 +11,16 @@ from calls import run
 
 import descompress
 from descompress.data import stream
+from descompress.data.mixture import Material
 from descompress.data.scenes import Scene, ViewPairs, images_of
 from descompress.keypoints import padded
 from descompress.nets import build
 from descompress.nets.superpoint import DenseMaps
 from descompress.objectives import Weighted
 from descompress.plans import Plan
+from descompress.recipes import Recipe
 from descompress.spec import Spec
+from descompress.students import prepare
 from descompress.training import Training
 from descompress.viewing import Views
 from hpatches_eval.frames import pyramid
@@ -165,6 +168,23 @@ def test_one_command_trains_superpoint_on_ones_own_photographs(folder):
     assert list(rows[0]) == ["step", "loss", "detection", "correspondence", *Views.names]
 
 
+def test_views_are_as_far_apart_in_scale_as_asked(folder):
+    """The second view's pixels on one of the first: shifts and tilts move it less than a zoom."""
+    spread = []
+    for zoom in (0.0, 2.0):
+        content = {"start": "superpoint", "net": SMALL, "objectives": TERMS}
+        data = {"views": 2, "height": 48, "width": 64, "zoom": zoom}
+        asked = Recipe.from_dict({**content, "data": data})
+        material = Material(photographs=folder / "photographs", cache=folder / "cache")
+        _, batches, _ = prepare(asked, material, None)
+        rows = [row[row[:, 4] > 0].numpy() for n in range(20) for row in batches(n).matches]
+        sizes = [np.sqrt(abs(np.linalg.det(np.cov(row[:, :4].T)[2:, 2:]))) for row in rows]
+        own = [np.sqrt(abs(np.linalg.det(np.cov(row[:, :4].T)[:2, :2]))) for row in rows]
+        spread.append(np.std(np.log2(sizes) - np.log2(own)) / 2)
+    assert spread[0] < 0.35
+    assert spread[1] > 0.75
+
+
 def test_a_student_is_distilled(folder):
     extra = ("--teacher", folder / "net.safetensors")
     status, said = run("distill", *train(folder, "cdp.safetensors", *extra, start="cdp2"))
@@ -219,6 +239,9 @@ def test_what_does_not_fit_is_refused_in_a_line(folder, tmp_path):
         ("--batches", "7"): "only a pack has a number of batches",
         ("--images", "shapes", "--points", "x"): "leave --points out",
         ("--views", "0"): "0 views in a batch",
+        ("--zoom", "-1"): "a zoom of -1.0 octaves: 0 to 3",
+        ("--zoom", "4"): "a zoom of 4.0 octaves: 0 to 3",
+        ("--zoom", "nan"): "a zoom of nan octaves: 0 to 3",
     }
     for extra, line in wrong.items():
         args = train(folder, "wrong.safetensors", *extra, start=folder / "net.safetensors")

@@ -49,6 +49,7 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
     click.option("--views", type=int, help="Of image networks: pairs in a batch.  [default: 8]"),
     click.option("--height", type=int, help="Of a view, in pixels.  [default: 240]"),
     click.option("--width", type=int, help="Of a view, in pixels.  [default: 320]"),
+    click.option("--zoom", type=float, help="Largest between views, in octaves.  [default: 0.5]"),
     click.option("--batches", type=int, help="How many of a pack to learn from.  [default: all]"),
     click.option("--dropout", type=float, help="Where the network has it.  [default: 0.1]"),
     click.option("--seed", type=int, help="[default: 0]"),
@@ -85,7 +86,7 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
     click.option("--tensorboard", type=_PATH, help="Folder for TensorBoard's logs."),
     click.option("--force", is_flag=True, help="Replace OUT."),
 ]
-_OF_DATA = ("batch", "tour_share", "batches", "views", "height", "width")
+_OF_DATA = ("batch", "tour_share", "batches", "views", "height", "width", "zoom")
 _OF_PLAN = ("steps", "lr", "schedule", "warmup", "weight_decay", "ema", "parts")
 
 
