@@ -53,18 +53,19 @@ def studied(
     optuna = imported_optuna()
     with _opened(optuna, path, name) as kept:
         study = optuna.create_study(directions=["minimize", "minimize"])
-        study.add_trials(kept.trials)
-        starts = _starts(table, asked.limit)
-        for number in range(len(study.trials), asked.trials):
+        study.add_trials(kept.get_trials(deepcopy=False))
+        starts, space = _starts(table, asked.limit), _space(optuna, table)
+        for number in range(len(study.get_trials(deepcopy=False)), asked.trials):
             progress("searching", number, asked.trials)
             if number < len(starts):
-                made = _told(optuna, table, starts[number])
+                made = _told(optuna, space, table, starts[number])
                 study.add_trial(made)
             else:
-                made = _tried(optuna, study, table, asked.seed, number)
+                made = _tried(optuna, study, space, table, asked.seed, number)
             kept.add_trial(made)
         progress("searching", asked.trials, asked.trials)
-        return _distinct([trial.params for trial in study.trials], table, path)
+        tried = [trial.params for trial in study.get_trials(deepcopy=False)]
+        return _distinct(tried, table, path)
 
 
 def _starts(table: Table, limit: float) -> list[Recipe]:
@@ -74,17 +75,19 @@ def _starts(table: Table, limit: float) -> list[Recipe]:
     return _distinct([*first, *front[::step]], table, Path())
 
 
-def _told(optuna: Any, table: Table, recipe: Recipe) -> Any:
+def _told(optuna: Any, space: dict[str, Any], table: Table, recipe: Recipe) -> Any:
     return optuna.trial.create_trial(
         params=dict(recipe),
-        distributions=_space(optuna, table),
+        distributions=space,
         values=[table.loss(recipe), table.cost(recipe)],
     )
 
 
-def _tried(optuna: Any, study: "Study", table: Table, seed: int, number: int) -> Any:
+def _tried(
+    optuna: Any, study: "Study", space: dict[str, Any], table: Table, seed: int, number: int
+) -> Any:
     study.sampler = optuna.samplers.TPESampler(seed=(seed * 1_000_003 + number) % 2**32)
-    trial = study.ask(_space(optuna, table))
+    trial = study.ask(space)
     return study.tell(trial, [table.loss(trial.params), table.cost(trial.params)])
 
 
