@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "weights/README.md"]
+CARDS = sorted((ROOT / "weights/cards").glob("*.md"))
+SPAN = re.compile(r"`([^`]*)`")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 INDENTED = re.compile(r"\n\n((?: {4}|\t)\S.*)")
 COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
@@ -48,6 +50,24 @@ def blocks(text: str) -> list[Block]:
 def unfenced(text: str) -> list[str]:
     """Lines that Markdown would show as code although no fence says in which language."""
     return INDENTED.findall(COMMENT.sub("", FENCE.sub("", text)))
+
+
+def name_of(page: Path) -> str:
+    """A page by what tells it from the others: those of docs by their names alone."""
+    return page.relative_to(ROOT).as_posix().removeprefix("docs/")
+
+
+def commands_within(text: str) -> list[Command]:
+    """Commands of this project that a text holds in spans of code, `;` between them.
+
+    Two words name a command and are none.
+    """
+    return [
+        Command(words, text[: span.start()].count("\n") + 1)
+        for span in SPAN.finditer(text)
+        for part in span[1].split(";")
+        if len(words := tuple(part.split())) > 2 and words[0] in ("descompress", "hpatches-eval")
+    ]
 
 
 def commands(block: Block) -> list[Command]:

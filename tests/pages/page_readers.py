@@ -9,6 +9,7 @@ from page_blocks import Command
 FOREVER = "takes minutes, or fetches; its own tests run it"
 GLOBS = "a shell finds the files"
 ELSEWHERE = "takes seconds, and another page runs much the same"
+SHELF = "writes to the folder of the shipped weights"
 WHOLE = "needs all sequences of HPatches"
 _BRIEFLY = "--steps 2 --batch 32 --workers 0 --views 1 --height 64 --width 64"
 
@@ -46,6 +47,13 @@ UNTRIED = {  # and why
     ("descompress", "match", "a.jpg", "b.jpg", "tiny.onnx"): ELSEWHERE,
     ("descompress", "train", "start.cdp5.safetensors"): ELSEWHERE,
     ("descompress", "eval", "OUT/*.safetensors"): GLOBS,
+    ("descompress", "eval", "weights/hardnet*.safetensors"): GLOBS,
+    ("descompress", "eval", "weights/superpoint*.safetensors"): GLOBS,
+    ("descompress", "convert", "TRAINED"): SHELF,
+    ("descompress", "weights", "index"): SHELF,
+    ("descompress", "weights", "table", "--into"): SHELF,
+    ("descompress", "train", "weights/recipes/hardnet.first.toml"): ELSEWHERE,
+    ("descompress", "distill", "weights/recipes/hardnet.tiny.toml", "small.safetensors"): ELSEWHERE,
 }
 
 HAS = {  # by page, names in the folder it is read in: see `material`

@@ -14,7 +14,18 @@ import pytest
 import skimage.data
 import torch
 from click.testing import CliRunner
-from page_blocks import PAGES, ROOT, Block, Command, blocks, commands, unfenced
+from page_blocks import (
+    CARDS,
+    PAGES,
+    ROOT,
+    Block,
+    Command,
+    blocks,
+    commands,
+    commands_within,
+    name_of,
+    unfenced,
+)
 from page_programs import PROGRAMS, understood
 from page_readers import HAS, SMALL, UNTRIED, chosen, reduced
 from torch import nn
@@ -34,7 +45,7 @@ pytest.importorskip("kornia.feature")
 
 MAINS = {"descompress": descompress, "hpatches-eval": hpatches_eval}
 PHOTOGRAPHS = ["astronaut", "brick", "camera", "chelsea", "coffee", "coins", "gravel", "rocket"]
-IDS = [page.name for page in PAGES]
+IDS = [name_of(page) for page in PAGES]
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +101,7 @@ def folder(material, shelf_of_narrow, tmp_path, monkeypatch):
     """Go to the folder a page is read in, with what its reader has: page -> shelf for commands."""
 
     def furnish(page: Path) -> Path:
-        for name in HAS.get(page.name, "").split():
+        for name in HAS.get(name_of(page), "").split():
             (tmp_path / name).symlink_to(material[name])
         monkeypatch.chdir(tmp_path)
         return shelf_of_narrow
@@ -149,14 +160,16 @@ def test_every_block_of_a_page_runs_one_after_the_other(page, folder, names, hur
     names |= {"shelf": str(folder(page)), "page": page}
     for block in blocks(page.read_text(encoding="utf-8")):
         RUNS[block.language](block, names)
-    assert EXPECTED.get(page.name, bool)(names)
+    assert EXPECTED.get(name_of(page), bool)(names)
 
 
 def run_python(block: Block, names: dict[str, object]) -> None:
     """With the networks that are really shipped."""
     page = names["page"]
     if block.text.startswith(">>>"):
-        test = doctest.DocTestParser().get_doctest(block.text, names, page.name, None, block.line)
+        test = doctest.DocTestParser().get_doctest(
+            block.text, names, name_of(page), None, block.line
+        )
         test.globs = names
         assert not doctest.DocTestRunner().run(test, clear_globs=False).failed
     else:
@@ -172,7 +185,7 @@ def run_commands(block: Block, names: dict[str, object]) -> None:
             understood(command)
             run(command, {shelf.VARIABLE: names["shelf"]})
         except Exception as error:
-            error.add_note(f"{page.name}, line {command.line}: {' '.join(command.words)}")
+            error.add_note(f"{name_of(page)}, line {command.line}: {' '.join(command.words)}")
             raise
 
 
@@ -225,3 +238,12 @@ def test_the_tables_name_only_what_pages_call():
         used = {max(t for t in table if c.begins_with(*t)) for c in called if chosen(table, c)}
         assert used == table.keys()
     assert HAS.keys() <= set(IDS)
+
+
+@pytest.mark.parametrize("card", CARDS, ids=[card.stem for card in CARDS])
+def test_the_commands_of_a_card_are_understood(card, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    found = commands_within(card.read_text(encoding="utf-8"))
+    assert {"train", "distill", "prune"} & {command.words[1] for command in found}
+    for command in found:
+        understood(command)
