@@ -67,7 +67,7 @@ def prepare(
     torch.manual_seed(recipe.seed)
     teacher = None if recipe.teacher is None else shelf.load(recipe.teacher).to(device)
     kind = kind_of(recipe.start, teacher)
-    data = _data(recipe, material, pack, None if teachers else teacher, kind, progress)
+    data = _data(recipe, material, pack, None if teachers else teacher, kind, device, progress)
     if teacher is not None:
         _fitting(teacher, recipe.teacher or "", data)
     net = _start(recipe, teacher, data, progress, fresh=fresh)
@@ -103,12 +103,13 @@ def _data(
     pack: Path | None,
     teacher: Net | None,
     kind: type[Net],
+    device: str,
     progress: Progress,
 ) -> _Data:
     if issubclass(kind, SuperPoint):
         if pack is not None:
             raise RequestError("a pack holds patches: image networks learn from --photographs")
-        return _viewed(recipe, material, progress)
+        return _viewed(recipe, material, device, progress)
     if pack is not None:
         if not material.empty:
             raise RequestError("a pack holds what was learned from: give one or the other")
@@ -124,7 +125,7 @@ def _data(
     return _Data(source, held_out_validation(mixture), fingerprint(mixture.names()))
 
 
-def _viewed(recipe: Recipe, material: Material, progress: Progress) -> _Data:
+def _viewed(recipe: Recipe, material: Material, device: str, progress: Progress) -> _Data:
     alone = replace(material, cache=None, points=None)
     if material.photographs is None or alone != Material(photographs=material.photographs):
         raise RequestError("image networks learn from photographs alone: give --photographs")
@@ -136,7 +137,7 @@ def _viewed(recipe: Recipe, material: Material, progress: Progress) -> _Data:
             raise RequestError("the points of drawn shapes are known: leave --points out")
         drawings = shapes.Shapes(recipe.data.views, size, recipe.seed)
         return _Data(drawings, Views.of(images_of(drawings.scenes(HELD_SHAPES))), shapes.NAME)
-    found, finds = partial(progress, "finding points"), _finds(material.points)
+    found, finds = partial(progress, "finding points"), _finds(material.points, device)
     scenes = read_scenes(material.photographs, material.cache, found, finds=finds)
     kept = [scene for scene in scenes if held_out(scene.name)]
     learned = [scene for scene in scenes if not held_out(scene.name)]
@@ -150,19 +151,20 @@ def _viewed(recipe: Recipe, material: Material, progress: Progress) -> _Data:
     return _Data(source, Views.of(images_of(kept)), fingerprint(told))
 
 
-def _finds(name: str | None) -> Finds | None:
+def _finds(name: str | None, device: str) -> Finds | None:
     """An image network as what finds points."""
     if name is None:
         return None
     net = _loaded(name)
     if not isinstance(net, SuperPoint):
         raise RequestError(f"{name} finds no points: --points takes an image network")
+    known, net = digest(net), net.to(device)
 
     def find(image: np.ndarray, most: int) -> np.ndarray:
         found = finder(net, Selection(threshold=0.0, most=most))(image)
         return found.keypoints.astype(np.float64)
 
-    return Finds(digest(net), find)
+    return Finds(known, find)
 
 
 def _labelled(recipe: Recipe, material: Material) -> _Data:

@@ -10,9 +10,11 @@ import torch
 from calls import run
 
 import descompress
+from descompress import students
 from descompress.data import stream
 from descompress.data.mixture import Material
 from descompress.data.scenes import Scene, ViewPairs, images_of
+from descompress.errors import RequestError
 from descompress.keypoints import padded
 from descompress.nets import build
 from descompress.nets.superpoint import DenseMaps
@@ -211,6 +213,22 @@ def test_a_detector_of_drawn_shapes_finds_the_points_another_learns(folder):
     status, said = run("train", *train(folder, "by.safetensors", "--points", "hardnet"))
     assert status == 2
     assert "hardnet finds no points: --points takes an image network" in said
+
+
+def test_points_are_found_on_the_device_of_the_training(folder, monkeypatch):
+    """The device that only knows shapes is one that every machine has."""
+    on = []
+
+    def noted(net, selection):
+        on.append(next(net.parameters()).device.type)
+        raise RequestError("that will do")
+
+    monkeypatch.setattr(students, "finder", noted)
+    content = {"start": "superpoint", "net": SMALL, "objectives": TERMS}
+    material = Material(photographs=folder / "photographs", points=str(folder / "net.safetensors"))
+    with pytest.raises(RequestError, match="that will do"):
+        prepare(Recipe.from_dict(content), material, device="meta")
+    assert on == ["meta"]
 
 
 def test_a_folder_called_shapes_is_a_folder(folder, monkeypatch):
