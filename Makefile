@@ -22,12 +22,13 @@ weights: setup
 	test -e out/pack/pack.json || $(BIN)/descompress pack out/pack --batches 1600 \
 		--photographs $(PHOTOGRAPHS) --phototour $(PHOTOTOUR)
 	for name in $(STUDENTS); do test -e out/$$name.safetensors || (cd out && $(abspath $(BIN))/descompress \
-		`grep -q '^\[prune\]' ../weights/recipes/$$name.toml && echo prune || echo distill` \
+		`grep -q '^\[prune\]' ../weights/recipes/$$name.toml && echo prune || \
+			{ grep -q '^teacher' ../weights/recipes/$$name.toml && echo distill || echo train; }` \
 		../weights/recipes/$$name.toml $$name.safetensors --pack pack --device $(DEVICE)) \
 		|| exit 1; done
 
 # SuperPoint and what is distilled from it, stage after stage: make image-weights PHOTOGRAPHS=folder
-IMAGE_STAGES = superpoint.shapes superpoint.points superpoint \
+IMAGE_STAGES = superpoint.shapes superpoint.points superpoint.first superpoint \
 	superpoint.tiny.shapes superpoint.tiny.points superpoint.tiny superpoint.cdp5
 
 image-weights: setup
@@ -35,7 +36,9 @@ image-weights: setup
 	for name in $(IMAGE_STAGES); do test -e out/$$name.safetensors || (cd out && $(abspath $(BIN))/descompress \
 		`case $$name in superpoint.tiny|superpoint.cdp5) echo distill;; *) echo train;; esac` \
 		../weights/recipes/$$name.toml $$name.safetensors --device $(DEVICE) --images \
-		`case $$name in *shapes) echo shapes;; *) echo $(abspath $(PHOTOGRAPHS));; esac`) || exit 1; done
+		`case $$name in *shapes) echo shapes;; *) echo $(abspath $(PHOTOGRAPHS));; esac` && \
+		if [ $$name = superpoint.first ]; then $(abspath $(BIN))/descompress convert \
+			superpoint.first.safetensors superpoint.folded.safetensors --fold --force; fi) || exit 1; done
 
 # The documentation as pages, in out/site; all it needs lies there.
 site: $(VENV)/site-installed

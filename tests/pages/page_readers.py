@@ -34,6 +34,8 @@ UNTRIED = {  # and why
     ("descompress", "train", "superpoint"): FOREVER,
     ("descompress", "train", "weights/recipes/superpoint.shapes.toml"): FOREVER,
     ("descompress", "train", "weights/recipes/superpoint.points.toml"): FOREVER,
+    ("descompress", "train", "weights/recipes/superpoint.first.toml"): FOREVER,
+    ("descompress", "convert", "superpoint.first.safetensors"): FOREVER,
     ("descompress", "train", "weights/recipes/superpoint.toml"): FOREVER,
     ("descompress", "distill", "weights/recipes/superpoint.tiny.toml"): FOREVER,
     ("descompress", "eval", "liberty.safetensors"): WHOLE,
