@@ -37,7 +37,7 @@ UNTRIED = {  # and why
     ("descompress", "train", "weights/recipes/superpoint.first.toml"): FOREVER,
     ("descompress", "convert", "superpoint.first.safetensors"): FOREVER,
     ("descompress", "train", "weights/recipes/superpoint.toml"): FOREVER,
-    ("descompress", "distill", "weights/recipes/superpoint.tiny.toml"): FOREVER,
+    ("descompress", "distill", "cdp5", "lighter.safetensors"): FOREVER,
     ("descompress", "eval", "liberty.safetensors"): WHOLE,
     ("descompress", "eval", "hardnet", "hardnet.cdp10"): ELSEWHERE,
     ("descompress", "eval", "hardnet", "small.safetensors", "distilled.safetensors"): ELSEWHERE,
