@@ -1,8 +1,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+CONSTRAINTS ?= constraints.txt
 
-.PHONY: demo test setup clean weights image-weights site gallery
+.PHONY: demo test test-minimum setup clean weights image-weights site gallery
 
 DEVICE ?= cpu
 STUDENTS = $(filter-out hardnet hardnet.first superpoint%,$(basename $(notdir $(wildcard weights/recipes/*.toml))))
@@ -16,6 +17,11 @@ test: setup
 	$(BIN)/ruff check .
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pytest -q -rs
+
+# The tests with the lowest versions in pyproject.toml, which warn of what is newer than they are.
+test-minimum:
+	$(MAKE) setup VENV=.venv-minimum CONSTRAINTS=constraints-minimum.txt
+	.venv-minimum/bin/pytest -q -rs -W default --jaxtyping-packages=
 
 # All small networks anew, into out/: make weights PHOTOGRAPHS=folder PHOTOTOUR=folder DEVICE=cuda
 weights: setup
@@ -51,9 +57,9 @@ gallery: setup
 
 setup: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml setup.py constraints.txt
+$(VENV)/installed: pyproject.toml setup.py $(CONSTRAINTS)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]'
 	touch $@
 
 $(VENV)/site-installed: pyproject.toml constraints.txt
@@ -62,4 +68,4 @@ $(VENV)/site-installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) out
+	rm -rf $(VENV) .venv-minimum out

@@ -9,21 +9,20 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 from hypothesis import settings
 
-from descompress.artifacts import save
 from descompress.cli import main
-from descompress.converter import convert
-from descompress.nets import build
-from descompress.shelf.gathering import gather
-from descompress.shelf.pages import write
-from descompress.spec import Spec
+
+try:  # what needs no PyTorch is tested without it as well
+    import torch
+except ModuleNotFoundError:
+    torch = None
+else:
+    torch.set_num_threads(1)
 
 settings.register_profile("descompress", deadline=None, derandomize=True)
 settings.load_profile("descompress")
-torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background ignores it
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -111,6 +110,11 @@ command = "descompress train l2net {name}.safetensors"
 @pytest.fixture(scope="session")
 def measured_weights(release, tour, tmp_path_factory) -> Path:
     """A folder for `descompress weights index`: net, net.dw in float16, a peer, and SIFT."""
+    from descompress.artifacts import save
+    from descompress.converter import convert
+    from descompress.nets import build
+    from descompress.spec import Spec
+
     root = tmp_path_factory.mktemp("shelf")
     folder, peer = root / "weights", root / "other.safetensors"
     (folder / "recipes").mkdir(parents=True)
@@ -132,6 +136,9 @@ def measured_weights(release, tour, tmp_path_factory) -> Path:
 @pytest.fixture
 def shelf_folder(measured_weights, tmp_path, monkeypatch) -> Path:
     """A copy of it, with an index, which is where the shipped networks are now."""
+    from descompress.shelf.gathering import gather
+    from descompress.shelf.pages import write
+
     folder = tmp_path / "shipped"
     shutil.copytree(measured_weights, folder)
     monkeypatch.setenv("DESCOMPRESS_WEIGHTS", str(folder))
