@@ -35,7 +35,7 @@ weights: setup
 
 # SuperPoint and what is distilled from it, stage after stage: make image-weights PHOTOGRAPHS=folder
 IMAGE_STAGES = superpoint.shapes superpoint.points superpoint.first superpoint \
-	superpoint.tiny.shapes superpoint.tiny.points superpoint.tiny.first superpoint.tiny \
+	superpoint.tiny.shapes superpoint.tiny.points superpoint.tiny \
 	superpoint.cdp5.first superpoint.cdp5
 
 image-weights: setup
