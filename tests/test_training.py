@@ -427,6 +427,30 @@ def test_two_processes_give_the_curve_of_one_with_the_doubled_batch(tmp_path, ki
         assert gap < 1e-4, name  # Adam magnifies rounding
 
 
+ABORTING = """
+import os, sys
+from descompress.processes import processes
+class Held:
+    end = os.abort  # called when Python is taken apart
+    def __del__(self):
+        self.end()
+with processes("cpu"):
+    held = sys.held = Held()
+    if sys.argv[1] == "wrong":
+        raise SystemExit(3)
+print("done")
+"""
+
+
+@pytest.mark.parametrize(("kind", "ends_well"), [("right", True), ("wrong", False)])
+def test_what_processes_still_hold_at_their_end_does_no_harm(tmp_path, torchrun, kind, ends_well):
+    script = tmp_path / "aborting.py"
+    script.write_text(ABORTING)
+    done = torchrun(script, kind)
+    assert (done.returncode == 0) is ends_well, done.stderr
+    assert done.stdout.split() == ["done", "done"] * ends_well
+
+
 def test_parts_that_do_not_divide_among_processes_are_refused(tmp_path, torchrun):
     script = tmp_path / "worker.py"
     script.write_text(

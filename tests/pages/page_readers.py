@@ -54,7 +54,6 @@ UNTRIED = {  # and why
     ("descompress", "convert", "TRAINED"): SHELF,
     ("descompress", "weights", "index"): SHELF,
     ("descompress", "weights", "table", "--into"): SHELF,
-    ("descompress", "train", "weights/recipes/hardnet.first.toml"): ELSEWHERE,
     ("descompress", "distill", "weights/recipes/hardnet.tiny.toml", "small.safetensors"): ELSEWHERE,
 }
 
@@ -66,6 +65,7 @@ HAS = {  # by page, names in the folder it is read in: see `material`
     "pruning.md": "PHOTOGRAPHS STRECHA PACK PATCHES",
     "runtimes.md": "photographs patches SEQUENCES",
     "training.md": "PHOTOGRAPHS STRECHA weights",
+    "weights/README.md": "photographs weights",
 }
 
 
