@@ -16,11 +16,10 @@ WITH_A_CHILD = """
 import os, sys, time
 from descompress.locks import locked
 with locked(sys.argv[1], wait=False):
-    child = os.fork()
-    if not child:
+    if not os.fork():
+        print(os.getpid(), flush=True)
         time.sleep(20)  # as a process that makes batches does for a while
         os._exit(0)
-    print(child, flush=True)
     time.sleep(60)
 """
 
