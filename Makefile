@@ -42,7 +42,8 @@ image-weights: setup
 	mkdir -p out
 	for name in $(IMAGE_STAGES); do test -e out/$$name.safetensors || (cd out && $(abspath $(BIN))/descompress \
 		`grep -q '^teacher' ../weights/recipes/$$name.toml && echo distill || echo train` \
-		../weights/recipes/$$name.toml $$name.safetensors --device $(DEVICE) --images \
+		../weights/recipes/$$name.toml $$name.safetensors --device $(DEVICE) \
+		`test $$name = superpoint.cdp5 && echo --teacher superpoint.safetensors` --images \
 		`case $$name in *shapes) echo shapes;; *) echo $(abspath $(PHOTOGRAPHS));; esac` && \
 		case $$name in *.first) $(abspath $(BIN))/descompress convert $$name.safetensors \
 			$${name%first}folded.safetensors --fold --force;; esac) || exit 1; done
