@@ -62,7 +62,7 @@ def test_nor_on_the_number_of_threads(threads):
 
 @pytest.mark.parametrize("name", ["superpoint", "superpoint.tiny"])
 def test_keypoints_are_the_same_on_every_runtime(name):
-    """Two pixels whose scores are as good as equal may change places: one in a thousand."""
+    """Two pixels whose scores are as good as equal may change places: one in a hundred."""
     image, net = cv2.resize(data.camera(), (240, 160)), descompress.load(name)
     wanted = finder(net, Selection(most=300))(image)
     for target in RUNTIMES:

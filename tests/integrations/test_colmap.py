@@ -288,7 +288,7 @@ def test_bad_requests_get_one_line(stored, tmp_path, words, status, message):
 @pytest.fixture(scope="module")
 def find():
     net = descompress.load(WEIGHTS / "hardnet.tiny.safetensors")
-    return descompress.finder(net, descompress.Selection(most=300))
+    return descompress.finder(net, descompress.Selection(most=600))
 
 
 @pytest.fixture(scope="module")
@@ -327,7 +327,7 @@ def test_colmap_reconstructs_a_scene_from_our_features_and_matches(pycolmap, fin
     centres = np.array([found[f"{i}.png"] for i in range(5)])
     truth = np.array([centre for _, centre in poses])
     errors = np.linalg.norm(aligned(centres, truth) - truth, axis=1)
-    assert errors.max() < 0.06  # 2 % of the distance between the outermost cameras
+    assert errors.max() < 0.03  # where the outermost cameras are 3 apart
 
 
 def test_colmap_verifies_the_matches_of_photographs(pycolmap, find, shared, tmp_path):
