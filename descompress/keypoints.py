@@ -15,6 +15,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
+from hpatches_eval.maps import REACH
+
 from .errors import InputError
 from .nets.base import unit_rows
 from .nets.superpoint import BINS, CELL
@@ -169,27 +171,26 @@ def _strongest(
     yx = torch.stack([places // width, places % width], 1)
     xy = yx.flip(1).float()
     if selection.subpixel:
-        limit = torch.tensor(thinned.shape[::-1], device=xy.device) - 1
-        xy = (xy + _offsets(scores, yx)).clamp(min=torch.zeros_like(limit), max=limit)
+        xy = xy + _offsets(scores, yx, min(REACH, selection.radius))
     return Keypoints(xy, found[order])
 
 
-def _offsets(scores: Float[Tensor, "h w"], yx: Int[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
-    """From pixels (y, x) to the tops (x, y) of the parabolas through them and their neighbours."""
-    around = F.pad(scores[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
-    y, x = (yx + 1).unbind(1)
-    at = around[y, x]
-    steps = ((around[y, x - 1], around[y, x + 1]), (around[y - 1, x], around[y + 1, x]))
-    return torch.stack([_top(before, at, after) for before, after in steps], 1)
-
-
-def _top(
-    before: Float[Tensor, " n"], at: Float[Tensor, " n"], after: Float[Tensor, " n"]
-) -> Float[Tensor, " n"]:
-    """Of the parabola through three values a step apart; 0 where the middle one is not highest."""
-    curve = before - 2 * at + after
-    highest = (at >= before) & (at >= after) & (curve < 0)
-    return (before - after) / (2 * torch.where(highest, curve, -torch.inf))
+def _offsets(
+    scores: Float[Tensor, "h w"], yx: Int[Tensor, "n 2"], reach: int
+) -> Float[Tensor, "n 2"]:
+    """What `hpatches_eval.maps.offsets` finds, by axis x, y."""
+    if not reach or not len(yx):
+        return scores.new_zeros(len(yx), 2)
+    step = torch.arange(-reach, reach + 1, device=yx.device)
+    rows, columns = (yx[:, None] + reach + step[:, None]).unbind(2)
+    around = F.pad(scores.clamp(min=0), (reach,) * 4)
+    squares = around[rows[:, :, None], columns[:, None]]
+    total = squares.sum((1, 2))
+    highest = (squares.amax((1, 2)) == squares[:, reach, reach]) & (total > 0)
+    means = torch.stack([squares.sum(side) @ step.to(squares) for side in (1, 2)], 1)
+    xy, limit = yx.flip(1), torch.tensor(scores.shape[::-1], device=yx.device)
+    whole = highest[:, None] & (xy >= reach) & (xy < limit - reach)
+    return torch.where(whole, means / total[:, None], 0)
 
 
 def _interpolated(

@@ -16,7 +16,7 @@ class Selection:
         border: Pixels along the edges of the image that are left out.
         threshold: Scores must be above it.
         most: Keep at most so many of an image, the strongest.
-        subpixel: Whether to place keypoints between pixels, at most half a pixel away.
+        subpixel: Whether to place keypoints between pixels, at most one away.
 
     Raises:
         RequestError: A negative number, or not one keypoint asked for.

@@ -17,6 +17,7 @@ from .errors import DataError, RequestError
 from .features import Features
 from .geometry import Shape, resized, scaling, warp
 
+REACH = 2  # pixels: scores so far from a keypoint tell where between pixels it lies
 _STEP = 8  # networks with a free input size want multiples of this
 _LARGEST = 8192  # pixels on a side of a fixed one
 
@@ -31,7 +32,8 @@ class Picking:
             pixels in both x and y. 0 suppresses nothing.
         border: Pixels along the edges that are left out.
         threshold: Scores must be above it.
-        refine: Move each keypoint to the top of the parabolas through its neighbours.
+        refine: Move each keypoint, by at most a pixel, to where the scores around it have their
+            mean; see `offsets`.
 
     Raises:
         RequestError: A number is out of its range.
@@ -64,7 +66,7 @@ def pick(
     y, x = y[kept], x[kept]
     points = np.column_stack([x, y]).astype(np.float64)
     if picking.refine:
-        points += _offsets(scores.astype(np.float64), x, y)
+        points += offsets(scores, x, y, min(REACH, picking.radius))
     return points, scores[y, x]
 
 
@@ -103,20 +105,33 @@ def _before(scores: Float[np.ndarray, "h w"], radius: int) -> Float[np.ndarray, 
     return out
 
 
-def _offsets(
-    scores: Float[np.ndarray, "h w"], x: Int[np.ndarray, " n"], y: Int[np.ndarray, " n"]
+def offsets(
+    scores: Float[np.ndarray, "h w"], x: Int[np.ndarray, " n"], y: Int[np.ndarray, " n"], reach: int
 ) -> Float[np.ndarray, "n 2"]:
-    """From each pixel to the top of the parabola through it and its neighbours, by axis.
+    """From each pixel to the mean place of the square around it, weighted by the scores.
 
-    At most half a pixel; 0 along an axis where the pixel is no maximum or lies at the edge.
+    A score that is shared out among the four pixels around a place, as the labels are that
+    detectors learn from, has its mean at that place. 0 where the pixel is not the highest of the
+    square, and along an axis in which the square goes beyond the map; negative scores count as 0.
+
+    Args:
+        reach: The square's side is 2 reach + 1.
+
+    Source: the differentiable keypoint detection of X. Zhao et al., "ALIKE", IEEE Transactions on
+    Multimedia 2022, whose soft arg-max is over exponentials of the scores.
     """
+    if not reach or not len(x):
+        return np.zeros((len(x), 2))
+    step = np.arange(-reach, reach + 1)
+    squares = np.pad(scores.astype(np.float64).clip(0), reach)[
+        (y[:, None] + reach + step)[:, :, None], (x[:, None] + reach + step)[:, None]
+    ]
+    total = squares.sum((1, 2))
+    highest = (squares.max((1, 2)) == squares[:, reach, reach]) & (total > 0)
     out = np.zeros((len(x), 2))
-    padded = np.pad(scores, 1, constant_values=np.nan)
-    for axis, (dx, dy) in enumerate(((1, 0), (0, 1))):
-        before, at, after = (padded[y + 1 + k * dy, x + 1 + k * dx] for k in (-1, 0, 1))
-        curve = before - 2 * at + after
-        top = (at >= before) & (at >= after) & (curve < 0)  # false beside the edge, where nan is
-        out[top, axis] = (before - after)[top] / (2 * curve[top])
+    for axis, (place, side) in enumerate(zip((x, y), scores.shape[::-1], strict=True)):
+        whole = highest & (place >= reach) & (place < side - reach)
+        out[whole, axis] = (squares.sum(1 + axis) @ step)[whole] / total[whole]
     return out
 
 

@@ -4,10 +4,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch.nn import functional as F
 
 import descompress
 from descompress import keypoints as kp
 from descompress.errors import InputError, RequestError
+from descompress.objectives.detection import cell_labels
 from descompress.selection import Selection
 from descompress.spec import Spec
 
@@ -114,36 +116,34 @@ def test_scores_must_be_above_the_threshold_and_within_the_border():
     assert kp.keypoints(scores, Selection(0, border=5))[0].xy.shape == (0, 2)
 
 
-def test_a_keypoint_stands_on_the_top_of_the_parabola_through_its_neighbours():
-    """Through 1 - (x + 0.2)^2 / 4 and 1 - (y - 0.3)^2 / 4 at -1, 0, 1."""
-    scores = torch.zeros(1, 9, 9)
-    x = y = torch.arange(-1.0, 2)
-    scores[0, 3:6, 4:7] = 1 - (x[None] + 0.2).square() / 4 - (y[:, None] - 0.3).square() / 4
+@given(x=st.floats(9, 20), y=st.floats(9, 20))
+def test_a_keypoint_that_four_pixels_share_lies_where_the_label_was(x, y):
+    """The labels of the detector's loss, read back."""
+    labels = cell_labels(torch.tensor([[[x, y, 1.0]]], dtype=torch.float64), 4, 4)
+    (found,) = kp.keypoints(F.pixel_shuffle(labels[:, :-1], 8)[:, 0], Selection(2, 0, 0.2))
+    torch.testing.assert_close(found.xy, torch.tensor([[x, y]]), atol=1e-5, rtol=0)
+
+
+def test_scores_up_to_two_pixels_away_and_within_the_radius_place_a_keypoint():
+    scores = score_map(11, 11, x5y5=0.5, x7y6=0.25, x8y5=0.4, x3y2=0.3)
+    for radius, place in ((3, [5 + 2 / 3, 5 + 1 / 3]), (1, [5, 5]), (0, [5, 5])):
+        (found,) = kp.keypoints(scores, Selection(radius, 0, most=1))
+        torch.testing.assert_close(found.xy, torch.tensor([place], dtype=torch.float32))
+
+
+def test_no_keypoint_moves_more_than_a_pixel_or_leaves_the_image():
+    scores = score_map(6, 8, x2y2=0.5, x3y2=0.5, x4y2=0.5, x0y5=0.9, x7y0=0.8)
     (found,) = kp.keypoints(scores, Selection(radius=2, border=0))
-    torch.testing.assert_close(found.xy, torch.tensor([[5 - 0.2, 4 + 0.3]]))
-
-
-def test_no_keypoint_moves_more_than_half_a_pixel_or_leaves_the_image():
-    scores = score_map(6, 6, x2y2=0.5, x3y2=0.5, x0y5=0.9, x5y0=0.8)
-    (found,) = kp.keypoints(scores, Selection(radius=1, border=0))
-    assert found.xy.tolist() == [[0, 5], [5, 0], [2.5, 2]]
-    slope = score_map(3, 9, x1y1=0.9, x2y1=0.8, x3y1=0.7)  # kept, though no maximum
+    assert found.xy.tolist() == [[0, 5], [7, 0], [3, 2]]
+    edge = score_map(5, 7, x3y0=0.5, x4y0=0.25)  # judged along the edge, not across
+    (found,) = kp.keypoints(edge, Selection(radius=2, border=0))
+    torch.testing.assert_close(found.xy, torch.tensor([[3 + 1 / 3, 0]]))
+    slope = score_map(3, 9, x1y1=0.9, x2y1=0.8, x3y1=0.7, x4y1=0.1)  # kept, though no maximum
     (found,) = kp.keypoints(slope, Selection(radius=1, border=0))
-    assert found.xy[1].tolist() == [3, 1]
-    foot = score_map(3, 9, x1y1=0.95, x2y1=0.9, x3y1=0.2, x4y1=0.1)  # a parabola without a top
-    (found,) = kp.keypoints(foot, Selection(radius=1, border=0))
-    assert found.xy[1].tolist() == [3, 1]
-    flat = torch.full((1, 6, 6), 0.7)
-    (found,) = kp.keypoints(flat, Selection(radius=2, border=0))
-    assert found.xy.tolist() == [[0, 0], [3, 0], [0, 3], [3, 3]]
-
-
-def test_refinement_finds_where_a_blob_was_drawn():
-    x, y = 20.37, 11.81
-    yy, xx = np.mgrid[:32, :40]
-    blob = np.exp(-((xx - x) ** 2 + (yy - y) ** 2) / 8).astype(np.float32)
-    (found,) = kp.keypoints(torch.from_numpy(blob)[None], Selection(radius=8, threshold=0.3))
-    assert np.abs(found.xy.numpy() - [x, y]).max() < 0.05
+    torch.testing.assert_close(found.xy, torch.tensor([[1 + 8 / 17, 1], [3, 1]]))
+    flat = torch.full((1, 9, 9), 0.7)
+    (found,) = kp.keypoints(flat, Selection(radius=4, border=0))
+    assert found.xy.tolist() == [[0, 0], [5, 0], [0, 5], [5, 5]]
 
 
 def test_a_batch_gives_what_single_images_give():

@@ -68,18 +68,21 @@ def test_keypoints_are_x_y_strongest_first_ties_in_raster_order(picking, expecte
     assert scores.tolist() == [SCORES[y, x] for x, y in expected]
 
 
-def test_refinement_finds_the_top_of_a_parabola_between_pixels():
-    y, x = np.mgrid[0:21, 0:31]
-    scores = 100 - (x - 12.3) ** 2 - 2 * (y - 7.8) ** 2
+def test_refinement_finds_the_mean_place_of_the_scores_around():
+    scores = np.zeros((21, 31))
+    scores[8, 12:15] = [4, 3, 1]  # 5 / 8 to the right
+    scores[6, 12] = -9  # counts as none
     points, _ = pick(scores, Picking(keypoints=1, refine=True))
-    assert points[0] == pytest.approx([12.3, 7.8])
+    assert points[0] == pytest.approx([12 + 5 / 8, 8])
+    points, _ = pick(scores, Picking(keypoints=1, radius=1, refine=True))
+    assert points[0] == pytest.approx([12 + 3 / 7, 8])
 
 
 def test_refinement_at_the_edge_of_the_map_leaves_the_axis_it_cannot_judge():
     scores = np.zeros((5, 7))
     scores[0, 2:5] = [1, 4, 3]
     points, _ = pick(scores, Picking(keypoints=1, border=0, refine=True))
-    assert points[0] == pytest.approx([3 + 0.25, 0])  # (1 - 3) / (2 (1 - 8 + 3))
+    assert points[0] == pytest.approx([3 + 0.25, 0])  # (3 - 1) / 8
 
 
 def test_descriptors_are_sampled_where_pixels_of_a_coarser_map_have_their_centres():
