@@ -4,7 +4,7 @@
     python benchmarks/pruning.py PACK OUT
     descompress eval OUT/*.safetensors --patches PATCHES     # the three HPatches tasks
 
-Every row is one `descompress prune` of HardNet with as many steps in all. A run that was
+Every row of a table is one `descompress prune` of HardNet with as many steps in all. A run that was
 interrupted goes on; one that is finished is not repeated. Numbers are those of the held-out part of
 the training data.
 """
@@ -15,7 +15,9 @@ from statistics import mean
 import click
 from trainings import called, chosen, file_of, log_of, told
 
-COMMON = ("--batch", "128", "--joint-steps", "300", "--steps", "900", "--dropout", "0")
+COMMON = ("--batch", "128", "--dropout", "0")
+LONG = ("--joint-steps", "300", "--steps", "900")
+SHORT = ("--joint-steps", "150", "--steps", "450")  # assistants learn along: dearer steps
 CRITERIA = (
     "cascade",
     "structure",
@@ -34,13 +36,14 @@ ASSISTANTS = (0, 1, 2, 3)
 def rows() -> dict[str, list[str]]:
     """Options by row."""
     found = {
-        f"{criterion}, seed {seed}": ["0.1", "--criterion", criterion, "--seed", str(seed)]
+        f"{criterion}, seed {seed}": ["0.1", *LONG, "--criterion", criterion, "--seed", str(seed)]
         for criterion in CRITERIA
         for seed in SEEDS
     }
     for share in SHARES:
         for count in ASSISTANTS:
-            found[f"{count} assistants, {share} of the MACs"] = [share, "--assistants", str(count)]
+            name = f"{count} assistants, {share} of the MACs"
+            found[name] = [share, *SHORT, "--assistants", str(count)]
     return found
 
 

@@ -1,4 +1,5 @@
 import resource
+from contextlib import contextmanager
 
 import pytest
 from http_site import serving
@@ -22,7 +23,18 @@ def site(server, monkeypatch):
 
 @pytest.fixture
 def disk_of():
-    """Make the disk full for files longer than so many bytes."""
+    """The disk is full for files longer than so many bytes, within `with disk_of(size):`.
+
+    No longer: the file that a test's outcome is written to may be longer by itself.
+    """
+    return _disk_of
+
+
+@contextmanager
+def _disk_of(size):
     usual = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, usual)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, usual[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, usual)

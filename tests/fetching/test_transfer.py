@@ -308,12 +308,11 @@ def test_proxies_of_the_environment_are_used_but_not_where_they_must_not(site, p
 
 
 def test_a_full_disk_is_said_and_what_came_is_kept(site, part, disk_of):
-    disk_of(200_000)
-    with pytest.raises(FileError, match=r"set.tar.gz.part: cannot be written \(File too large\)"):
+    full = r"set.tar.gz.part: cannot be written \(File too large\)"
+    with disk_of(200_000), pytest.raises(FileError, match=full):
         get(site, part)
     assert part.size == 200_000
     assert len(site.asked) == 1  # it is not the server's fault
-    disk_of(10**6)
     get(site, part)
     assert site.ranges == [None, "bytes=200000-"]
     assert part.path.read_bytes() == site.content

@@ -218,8 +218,7 @@ def test_what_a_killed_process_left_is_cleared(pack, tmp_path):
 
 def test_a_full_disk_leaves_nothing_behind(pack, disk_of):
     path = pack({**FILES, "set/a/h1.png": bytes(3000)})
-    disk_of(4000)
-    with pytest.raises(FileError, match=r"out: cannot be made \(File too large\)"):
+    with disk_of(4000), pytest.raises(FileError, match=r"out: cannot be made \(File too large\)"):
         opened(path)
 
 
