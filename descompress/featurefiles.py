@@ -230,7 +230,7 @@ def _start(path: Path, said: str, *, force: bool) -> None:
     refuse_existing(path, force=force)
     forget(path)
     with replacing(path, force=force) as new, h5py.File(new, "w") as file:
-        file.attrs[SETTINGS] = said
+        file.attrs[SETTINGS] = np.bytes_(said.encode())
 
 
 def _opened(pages: JournalledFile, path: Path) -> h5py.File:
@@ -241,9 +241,13 @@ def _opened(pages: JournalledFile, path: Path) -> h5py.File:
 
 
 def _said(file: h5py.File) -> Any:
-    """The settings in the file, if they can be read."""
+    """The settings in the file, if they can be read.
+
+    Text of no fixed length lies in a heap, and a damaged heap keeps the HDF5 library for ever.
+    """
     try:
-        return json.loads(file.attrs.get(SETTINGS) or "")
+        fixed = SETTINGS in file.attrs and file.attrs.get_id(SETTINGS).dtype.kind == "S"
+        return json.loads(bytes(file.attrs[SETTINGS])) if fixed else None
     except BROKEN:
         return None
 

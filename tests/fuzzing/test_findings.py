@@ -271,6 +271,20 @@ def test_settings_that_cannot_be_read(tmp_path):
     assert "not written by describe" in refused("features-added-to", tmp_path, write)
 
 
+def test_a_heap_of_texts_whose_free_space_is_nowhere(tmp_path):
+    """The HDF5 library never comes to the end of it."""
+
+    def write(path: Path) -> None:
+        with h5py.File(path, "r+") as file:
+            file.attrs["descompress"] = "{}"
+        content = bytearray(path.read_bytes())
+        heap = content.index(b"GCOL") + 16
+        content[heap : heap + 16] = bytes(16)  # object 0, of size 0
+        path.write_bytes(content)
+
+    assert "not written by describe" in refused("features-added-to", tmp_path, write)
+
+
 @pytest.mark.parametrize(
     "body",
     [
