@@ -91,7 +91,8 @@ class Feature2D(ABC):
             index: Which of the images it is, from 0.
         """
         keypoints, rows = self.detectAndCompute(image, mask)
-        features = cv2.detail.ImageFeatures()
+        # OpenCV 4 crashes where descriptors are set in one that did not come from itself
+        features = cv2.detail.computeImageFeatures2(cv2.ORB.create(1), np.zeros((32, 32), np.uint8))
         features.img_idx = index
         features.img_size = (image.shape[1], image.shape[0])
         features.keypoints, features.descriptors = keypoints, cv2.UMat(rows)  # pyright: ignore
