@@ -22,8 +22,6 @@ from .nets.base import unit_rows
 from .nets.superpoint import BINS, CELL
 from .selection import Selection
 
-EXACT = 2**24  # whole numbers below are exact in float32
-
 
 class Keypoints(NamedTuple):
     """Of one image, strongest first; equally strong ones in the order of reading.
@@ -145,13 +143,14 @@ def descriptors_at(
 
 
 def _peaks(scores: Float[Tensor, "b h w"], radius: int) -> Bool[Tensor, "b h w"]:
-    """Positive pixels that are highest in their square, the first of equals."""
-    pixels = scores[0].numel()
-    exact = torch.float32 if pixels < EXACT else torch.float64
-    order = torch.arange(pixels, 0, -1, dtype=exact, device=scores.device).view(scores.shape[1:])
+    """Positive pixels that are highest in their square, and above what comes first in it."""
     highest = (scores == _highest(scores, radius)) & (scores > 0)
-    order = torch.where(highest, order, 0)
-    return highest & (order == _highest(order, radius))
+    if not radius:
+        return highest
+    around, (height, width) = F.pad(scores, (radius, radius, radius, 0))[:, None], scores.shape[1:]
+    above = F.max_pool2d(around, (radius, 2 * radius + 1), 1)[:, 0, :height]
+    left = F.max_pool2d(around[:, :, radius:, :-radius], (1, radius), 1)[:, 0, :, :width]
+    return highest & (scores > torch.maximum(above, left))
 
 
 def _highest(maps: Float[Tensor, "b h w"], radius: int) -> Float[Tensor, "b h w"]:

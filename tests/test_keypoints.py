@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
@@ -81,6 +81,7 @@ def greedy(scores: np.ndarray, radius: int) -> np.ndarray:
     return kept
 
 
+@example(seed=0, radius=1, levels=5, sides=(5, 4))  # an equal comes first that is no peak at first
 @given(
     seed=st.integers(0, 9999),
     radius=st.integers(0, 5),
