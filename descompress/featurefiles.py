@@ -247,7 +247,8 @@ def _said(file: h5py.File) -> Any:
     """
     try:
         fixed = SETTINGS in file.attrs and file.attrs.get_id(SETTINGS).dtype.kind == "S"
-        return json.loads(bytes(file.attrs[SETTINGS])) if fixed else None
+        found = file.attrs[SETTINGS] if fixed else None
+        return json.loads(found) if isinstance(found, bytes) else None
     except BROKEN:
         return None
 
