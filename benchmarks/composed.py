@@ -8,11 +8,10 @@ interrupted goes on; one that is finished is not repeated.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
-from trainings import called, chosen, log_of, told
+from trainings import called, chosen, file_of, log_of, told
 
 COMMON = ("--dropout", "0", "--workers", "0")
 LEARNS = (
@@ -24,26 +23,16 @@ STRIDED = ("--arg", "strides=4,1,2", "--arg", "kernels=7,3,3", "--arg", "bottlen
 STEPS = 3000
 
 
-@dataclass(frozen=True)
-class Way:
-    """Commands to a network, each writing one file that the next begins with.
-
-    Args:
-        steps: The words of each command, without its output; `{}` stands for the file before.
-    """
-
-    steps: tuple[Sequence[str], ...]
-
-    def go(self, name: str, pack: Path, out: Path) -> Path:
-        """The file at the end."""
-        given, before = ("--pack", str(pack)), Path()
-        for number, (verb, start, *words) in enumerate(self.steps):
-            file = out / f"{name}-{number}.safetensors"
-            if not file.exists():
-                training = () if verb == "convert" else (*COMMON, *given)
-                called(verb, start.format(before), str(file), *words, *training)
-            before = file
-        return before
+def _made(name: str, pack: Path, out: Path) -> Path:
+    """The file at the end of a way."""
+    before = Path()
+    for number, (verb, start, *words) in enumerate(WAYS[name]):
+        file = file_of(out, f"{name} {number}")
+        if not file.exists():
+            training = () if verb == "convert" else (*COMMON, "--pack", str(pack))
+            called(verb, start.format(before), str(file), *words, *training)
+        before = file
+    return before
 
 
 def _anew(widths: str, steps: int = STEPS) -> Sequence[str]:
@@ -51,9 +40,10 @@ def _anew(widths: str, steps: int = STEPS) -> Sequence[str]:
     return ("distill", "strided", *LEARNS, *FAST, *shape, "--steps", str(steps))
 
 
+# The words of commands that each write a file, their outputs apart; `{}` is the file before.
 WAYS = {
-    "16-48-48": Way((_anew("16,48,48"),)),
-    "pruned": Way(
+    "16-48-48": (_anew("16,48,48"),),
+    "pruned": (
         (
             _anew("24,64,64", 1200),
             (
@@ -63,9 +53,9 @@ WAYS = {
             ("distill", "{}", *LEARNS, *FAST, "--steps", "1200"),
         )
     ),
-    "18-40-60": Way((_anew("18,40,60"),)),
-    "16-40-60": Way((_anew("16,40,60"),)),
-    "converted": Way(
+    "18-40-60": (_anew("18,40,60"),),
+    "16-40-60": (_anew("16,40,60"),),
+    "converted": (
         (
             (
                 *("prune", "hardnet.p90", "--macs", "0.8", "--batch", "128"),
@@ -89,7 +79,7 @@ def main(pack: Path, out: Path, only: tuple[str, ...]) -> None:
     """Make the networks from PACK in the folder OUT."""
     out.mkdir(parents=True, exist_ok=True)
     wanted = chosen({name: [name] for name in WAYS}, only)
-    told({name: log_of(WAYS[name].go(name, pack, out)) for name in wanted}, None)
+    told({name: log_of(_made(name, pack, out)) for name in wanted}, None)
 
 
 if __name__ == "__main__":

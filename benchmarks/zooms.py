@@ -18,7 +18,7 @@ from descompress.data.photographs import held_out
 from descompress.data.scenes import images_of, read_scenes
 from descompress.data.viewpoints import Viewpoints, middle
 from descompress.features import finder
-from descompress.viewing import Views
+from descompress.viewing import WITHIN, Views
 from hpatches_eval.finders import rootsift
 from hpatches_eval.frames import Pyramid, similarity, view
 
@@ -26,7 +26,7 @@ SCALES = (0.5, 0.66, 1.5, 2.0)
 TURNS = (45.0, 90.0)
 USUAL = Viewpoints(any_turn=0.0, zoom=0.0, stretch=0.1, tilt=0.15, shift=0.1)
 PHOTOGRAPHS = 24
-CLOSE, WITHIN = 1.0, 3.0  # pixels
+CLOSE = 1.0  # pixels
 
 Image = UInt8[np.ndarray, "h w"]
 

@@ -113,6 +113,7 @@ def offsets(
     A score that is shared out among the four pixels around a place, as the labels are that
     detectors learn from, has its mean at that place. 0 where the pixel is not the highest of the
     square, and along an axis in which the square goes beyond the map; negative scores count as 0.
+    The square cuts a broad peak off: it is placed between its pixel and its top.
 
     Args:
         reach: The square's side is 2 reach + 1.

@@ -31,7 +31,7 @@ def image_net():
     torch.manual_seed(0)
     net = descompress.build(IMAGE_SPEC).eval()
     with torch.no_grad():
-        net.conv("convPb").weight *= 30
+        net.conv("convPb").weight *= 10
         for name, parameter in net.named_parameters():  # or all descriptors are nearly the same
             parameter *= not name.endswith("bias")
     return net
@@ -200,7 +200,7 @@ def test_copies_precisions_and_modes(image_net, images):
         assert found.keypoints.dtype == found.descriptors.dtype == torch.float32
         assert found.detection_scores.dtype == found.lafs.dtype == torch.float32
         nearest = torch.cdist(found.keypoints, expected.keypoints).min(1).values
-        assert (nearest < 0.1).float().mean() > 0.95  # of equal scores another may come first
+        assert (nearest < 0.01).float().mean() > 0.95
     assert copied.net.training
     assert not feature.net.training
     half, *_ = copy.deepcopy(feature).bfloat16()(images)
