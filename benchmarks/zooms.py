@@ -18,7 +18,7 @@ from descompress.data.photographs import held_out
 from descompress.data.scenes import images_of, read_scenes
 from descompress.data.viewpoints import Viewpoints, middle
 from descompress.features import finder
-from descompress.viewing import WITHIN, Views
+from descompress.viewing import Views
 from hpatches_eval.finders import rootsift
 from hpatches_eval.frames import Pyramid, similarity, view
 
@@ -26,7 +26,7 @@ SCALES = (0.5, 0.66, 1.5, 2.0)
 TURNS = (45.0, 90.0)
 USUAL = Viewpoints(any_turn=0.0, zoom=0.0, stretch=0.1, tilt=0.15, shift=0.1)
 PHOTOGRAPHS = 24
-CLOSE = 1.0  # pixels
+RADII = (1.0, 3.0)  # pixels
 
 Image = UInt8[np.ndarray, "h w"]
 
@@ -65,8 +65,7 @@ def main(photographs: Path, nets: tuple[str, ...], cache: Path | None) -> None:
     finders = {name: finder(descompress.load(name)) for name in nets} | {"RootSIFT": rootsift(1000)}
     for name, find in finders.items():
         for views, group in groups.items():
-            area, accuracy, repeated = group.found(find, WITHIN).values()
-            close = group.found(find, CLOSE)["matching"]
+            area, close, _, accuracy, repeated = group.found(find, RADII).values()
             cells = " | ".join(f"{value:.3f}" for value in (area, close, accuracy, repeated))
             click.echo(f"| `{name}` | {views} | {cells} |")
 

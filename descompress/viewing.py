@@ -45,10 +45,14 @@ class Views:
 
         Each is the mean over all pairs of views.
         """
-        return self.found(finder(net), WITHIN)
+        return dict(zip(self.names, self.found(finder(net), [WITHIN]).values(), strict=True))
 
-    def found(self, find: Finder, within: float) -> dict[str, float]:
-        """As `measured`, of any finder and with keypoints `within` so many pixels."""
+    def found(self, find: Finder, radii: Sequence[float]) -> dict[str, float]:
+        """As `measured`, of any finder and with keypoints within each radius, in pixels.
+
+        Returns:
+            "homography", then "matching at R px" and "repeatability at R px" of each radius R.
+        """
         errors, shares = [], []
         for image, others in self.scenes:
             first = find(image)
@@ -57,12 +61,15 @@ class Views:
                 points = first.keypoints, second.keypoints
                 view = View(points, (_shape(image), _shape(other)), true)
                 matches = neighbours(first.descriptors, second.descriptors).mutual()
-                error = _corner_error(first, second, matches, view)
-                accuracy = matching_accuracy(view.errors(matches))[round(within) - 1]
-                errors.append(error)
-                shares.append((accuracy, repeatability(view, within)[0]))
+                errors.append(_corner_error(first, second, matches, view))
+                accuracies = matching_accuracy(view.errors(matches))
+                shares.append(
+                    [(accuracies[round(r) - 1], repeatability(view, r)[0]) for r in radii]
+                )
         (area,) = error_auc(np.array(errors), [CORNERS])
-        return dict(zip(self.names, (area, *np.mean(shares, 0).tolist()), strict=True))
+        names = [f"{name} at {r:g} px" for r in radii for name in self.names[1:]]
+        values = np.mean(shares, 0).flatten().tolist()
+        return {self.names[0]: area} | dict(zip(names, values, strict=True))
 
 
 def _corner_error(first: Features, second: Features, matches: np.ndarray, view: View) -> float:

@@ -15,6 +15,7 @@ from descompress.data import stream
 from descompress.data.mixture import Material
 from descompress.data.scenes import Scene, ViewPairs, images_of
 from descompress.errors import RequestError
+from descompress.features import finder
 from descompress.keypoints import padded
 from descompress.nets import build
 from descompress.nets.superpoint import DenseMaps
@@ -24,7 +25,7 @@ from descompress.recipes import Recipe
 from descompress.spec import Spec
 from descompress.students import prepare
 from descompress.training import Training
-from descompress.viewing import Views
+from descompress.viewing import CHANGES, Views
 from hpatches_eval.frames import pyramid
 
 SMALL = {"widths": [4, 4, 4, 4, 8, 8, 8, 8, 8, 8], "dim": 8, "batch_norm": True}
@@ -118,6 +119,21 @@ def test_nothing_changed_is_measured_as_perfect(scenes):
     image = scenes[0].levels.levels[0]
     views = Views([(image, [(image, np.eye(3))])])
     assert views.measured(small()) == pytest.approx(dict.fromkeys(Views.names, 1.0))
+
+
+def test_several_radii_look_once_at_each_image(scenes):
+    asked, net = [], small()
+
+    def find(image):
+        asked.append(image)
+        return finder(net)(image)
+
+    views = Views.of(images_of(scenes[:1]))
+    found = views.found(find, [1.0, 3.0])
+    assert len(asked) == 1 + len(CHANGES)
+    one, three = views.found(find, [1.0]), views.found(find, [3.0])
+    assert found == one | three
+    assert 0 < found["repeatability at 1 px"] < found["repeatability at 3 px"]
 
 
 def test_the_mode_of_the_network_stays(scenes):

@@ -68,12 +68,8 @@ class ViewsJudge:
 
     def __call__(self, runtime: Runtime) -> dict[str, float]:
         """As `viewing.Views` does; matches and keypoints within 1 and 3 pixels."""
-        find, said = finder(runtime), {}
-        for within in PIXELS:
-            found = self.views.found(find, within)
-            said["homography"] = 100 * found.pop("homography")
-            said |= {f"{name} at {within:g} px": 100 * share for name, share in found.items()}
-        return said
+        found = self.views.found(finder(runtime), PIXELS)
+        return {name: 100 * share for name, share in found.items()}
 
 
 def worst_drop(before: dict[str, float], after: dict[str, float]) -> float:
