@@ -1,5 +1,6 @@
 """OpenVINO, on the CPU."""
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +12,8 @@ from .base import Session, refusing
 from .facts import Facts
 
 BACKEND = "openvino"
+_ALONE = threading.Lock()
+_KEPT: list[Any] = []  # what OpenVINO is asked through
 
 
 @dataclass(frozen=True)
@@ -59,11 +62,20 @@ class OpenVino:
 
 
 def _core() -> Any:
+    """OpenVINO, once in a process and for as long as that lives.
+
+    Its CPU plugin gives the thread that loads it a stack for signal handlers, and takes it away in
+    whatever thread lets go of it last: in another one, the next signal that the first thread
+    handles (a child's end will do) finds no stack and kills the process without a word.
+    """
     try:
         import openvino
     except ImportError:
         raise RequestError("this needs OpenVINO: pip install 'descompress[openvino]'") from None
-    return openvino.Core()
+    with _ALONE:
+        if not _KEPT:
+            _KEPT.append(openvino.Core())
+        return _KEPT[0]
 
 
 def _metadata(model: Any) -> Mapping[str, str]:
