@@ -11,10 +11,11 @@ import torch
 from calls import run
 
 import descompress
+from descompress import pipelines
 from descompress.errors import RequestError
 from descompress.nets import build
 from descompress.pipelines import Pipeline
-from descompress.pruning import Pruning, Relay
+from descompress.pruning import Pruning, Relay, latency
 from descompress.runs import Run
 from descompress.spec import Spec
 
@@ -73,11 +74,18 @@ def test_other_criteria_take_as_many_steps(folder, criterion):
         assert max(shares) - min(shares) < 0.21
 
 
-def test_a_budget_of_time_is_measured_and_met(folder):
-    args = prune(folder, "fast.safetensors", "--latency", "0.9", "--assistants", "0")
+def test_a_budget_of_time_is_met(folder, monkeypatch):
+    def by_macs(small, whole, shape):
+        return tuple(1e-9 * descompress.cost(net, input_shape=shape).macs for net in (small, whole))
+
+    monkeypatch.setattr(latency, "timed", by_macs)
+    monkeypatch.setattr(pipelines, "timed", by_macs)
+    args = prune(folder, "fast.safetensors", "--latency", "0.6", "--assistants", "0")
     status, said = run(*args, "--prune-first")
     assert status == 0, said
-    assert costs(folder, "fast.safetensors").macs < costs(folder, "net.safetensors").macs
+    whole, fast = costs(folder, "net.safetensors"), costs(folder, "fast.safetensors")
+    assert 0.5 * whole.macs < fast.macs <= 0.6 * whole.macs
+    assert f"measured: {1e-6 * fast.macs:,.6g}" in said
 
 
 def test_a_recipe_is_pruned_and_the_command_line_wins(folder):

@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -193,12 +192,14 @@ def test_ctrl_c_ends_in_one_line(monkeypatch, golden):
 
 
 def test_help_answers_at_once_and_loads_nothing_heavy():
-    begin = time.perf_counter()
+    begin = os.times()
     for words in (["--help"], ["patches", "--help"], ["pack", "--help"]):
         result = subprocess.run([sys.executable, "-c", START, *words], capture_output=True)
         assert result.returncode == 0
         assert b"Usage:" in result.stdout
-    assert time.perf_counter() - begin < 3 * 0.5
+    spent = os.times()
+    user, system = (spent[i] - begin[i] for i in (2, 3))  # processor time of what has ended
+    assert 0 < user + system < 3 * 0.5
     heavy = {"numpy", "scipy", "cv2", "h5py", "torch", "rich", "jaxtyping"}
     code = f"import sys, hpatches_eval.cli; sys.exit(len({heavy} & sys.modules.keys()))"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
