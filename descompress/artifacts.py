@@ -58,7 +58,8 @@ def load(path: str | Path) -> Net:
             net = _net(file.metadata() or {})
             tensors = _tensors(file, net.state_dict())
     except OSError as error:
-        raise ArtifactError(f"{path}: cannot be read ({error.strerror or error})") from error
+        reason = "it is a folder" if Path(path).is_dir() else error.strerror or error
+        raise ArtifactError(f"{path}: cannot be read ({reason})") from error
     except SafetensorError as error:
         raise ArtifactError(f"{path}: not a safetensors file ({error})") from error
     except (SpecError, ArtifactError, RecursionError) as error:

@@ -16,6 +16,7 @@ from jaxtyping import Float, Float32, UInt8
 from hpatches_eval.features import Features
 from hpatches_eval.frames import cut, pyramid, similarity
 
+from .images import checked_grey
 from .sizing import SIZE
 
 # Half-width of the described square, in units of a detection's scale. Of 5, 6, 7.5, 9 and 12 the
@@ -59,9 +60,9 @@ class PatchFinder:
     most: int
     detect: Detect
 
-    def __call__(self, image: UInt8[np.ndarray, "h w"]) -> Features:
+    def __call__(self, image: np.ndarray) -> Features:
         begin = time.perf_counter()
-        points, strengths = self.detect(image, self.most)
+        points, strengths = self.detect(checked_grey(image), self.most)
         between = time.perf_counter()
         rows = self.describe(patches_at(image, points))
         return Features(

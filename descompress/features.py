@@ -18,6 +18,7 @@ from hpatches_eval.features import Features, Finder
 from .description import describe
 from .detections import Detect, PatchFinder, sift
 from .errors import RequestError
+from .images import checked_grey
 from .keypoints import Keypoints, descriptors_at, keypoints, padded, scores
 from .nets import Classifier, Net, PatchNet
 from .nets.base import evaluating
@@ -37,7 +38,8 @@ def finder(
             (x, y, half-width of the square, angle in radians) and scores, strongest first.
 
     Raises:
-        RequestError: `net` describes neither images nor patches.
+        RequestError: `net` describes neither images nor patches. What comes out raises InputError
+            for an image that is not grey, uint8 (h, w).
     """
     selection = selection or Selection()
     if isinstance(net, PatchNet):
@@ -58,9 +60,9 @@ class ImageFinder:
     net: nn.Module
     selection: Selection
 
-    def __call__(self, image: UInt8[np.ndarray, "h w"]) -> Features:
+    def __call__(self, image: np.ndarray) -> Features:
         begin = time.perf_counter()
-        found, descriptors = self._detected(image)
+        found, descriptors = self._detected(checked_grey(image))
         between = time.perf_counter()
         with torch.inference_mode():
             (rows,) = descriptors_at(descriptors, [found.xy])

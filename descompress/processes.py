@@ -27,7 +27,7 @@ def processes(device: str) -> Iterator[str]:
         RequestError: There is no such device.
     """
     try:
-        torch.empty(0, device=device)
+        torch.zeros(1, device=device).item()  # the device "meta" has no numbers to give
     except (RuntimeError, AssertionError) as error:
         line = (str(error).splitlines() or ["it cannot be used"])[0]
         raise RequestError(f"device {device!r}: {line}") from None

@@ -237,6 +237,10 @@ def _board(run: Run, stack: ExitStack) -> Any:
         raise RequestError(
             "TensorBoard's logs need its package: pip install 'descompress[tensorboard]'"
         ) from None
-    writer = SummaryWriter(run.tensorboard, purge_step=run.training.step + 1)
+    try:
+        writer = SummaryWriter(run.tensorboard, purge_step=run.training.step + 1)
+    except OSError as error:
+        reason = error.strerror or error
+        raise FileError(f"{run.tensorboard}: no folder for TensorBoard's logs ({reason})") from None
     stack.callback(writer.close)
     return writer

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from hpatches_eval.maps import Picking
+from hpatches_eval.maps import WIDEST, Picking
 
 from .errors import RequestError
 
@@ -19,7 +19,7 @@ class Selection:
         subpixel: Whether to place keypoints between pixels, at most one away.
 
     Raises:
-        RequestError: A negative number, or not one keypoint asked for.
+        RequestError: A negative number, a radius above 1,024, or not one keypoint asked for.
     """
 
     radius: int = 4
@@ -32,6 +32,8 @@ class Selection:
         for name, least in (("radius", 0), ("border", 0), ("threshold", 0), ("most", 1)):
             if not getattr(self, name) >= least:
                 raise RequestError(f"{name} must be {least} or more, not {getattr(self, name)}")
+        if self.radius > WIDEST:
+            raise RequestError(f"radius must be at most {WIDEST} pixels, not {self.radius}")
 
     def picking(self) -> Picking:
         """The same, in the words of the evaluator."""

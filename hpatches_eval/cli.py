@@ -87,7 +87,7 @@ main.add_command(images)
 )
 @click.option(
     "--pairs",
-    type=click.IntRange(min=10),
+    type=click.IntRange(10, 10_000_000),
     metavar="N",
     help="Verification pairs of each kind, where they are generated. Default: 1000000 for "
     "the published splits, 200000 for others.",
@@ -120,6 +120,7 @@ def patches(
     force: bool,  # noqa: FBT001
 ) -> None:
     """Verification, matching and retrieval mAP of descriptors."""
+    from .distances import find_distance
     from .generation import obtain_tasks
     from .patches import PatchRelease
     from .provenance import made
@@ -128,6 +129,7 @@ def patches(
     from .terminal import check_outputs, present, shown_progress
 
     check_outputs((json_path, markdown_path), force=force)
+    find_distance(distance, packed=(distance or "").lower() == "hamming")
     release = None if root is None else PatchRelease(root)
     sources = _sources(paths, baselines, release, distance)
     split = choose_split(name, splits, release.sequences if release else None)
@@ -169,7 +171,13 @@ def pack(
 @click.argument("sequences", type=_PATH)
 @click.argument("target", metavar="OUT", type=_PATH)
 @click.option("--patches", default=600, show_default=True, help="At most this many a sequence.")
-@click.option("--seed", default=0, show_default=True, help="The same seed gives the same bytes.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="The same seed gives the same bytes.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def extract(
     sequences: Path,
@@ -201,7 +209,7 @@ def extract(
 @main.command()
 @click.argument("photographs", type=_PATH)
 @click.argument("target", metavar="OUT", type=_PATH)
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--force", is_flag=True, help="Replace OUT if it exists.")
 def synthesize(photographs: Path, target: Path, seed: int, force: bool) -> None:  # noqa: FBT001
     """Make image sequences, OUT, out of a folder of single PHOTOGRAPHS.

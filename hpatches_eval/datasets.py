@@ -24,6 +24,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
     Raises:
         DataError: It is no HDF5 file, or a damaged one.
     """
+    if not path.exists():
+        raise DataError(f"{path}: no such file")
     try:
         file = h5py.File(path, "r")
     except BROKEN as error:

@@ -54,7 +54,7 @@ def _dog(image: UInt8[np.ndarray, "h w"], most: int) -> Float[np.ndarray, "n 3"]
 
 def _hessian_and_harris(image: UInt8[np.ndarray, "h w"]) -> list[Float[np.ndarray, "n 3"]]:
     """Maxima over space and scale of det(Hessian) and of Harris' measure, scale-normalised."""
-    rows: list[list[Float[np.ndarray, "n 4"]]] = [[], []]
+    rows: list[list[Float[np.ndarray, "n 4"]]] = [[np.empty((0, 4))], [np.empty((0, 4))]]
     for factor, octave in _octaves(image):
         responses = [_responses(octave, SIGMA * 2 ** (i / SCALES_PER_OCTAVE)) for i in range(5)]
         for kind, peak in enumerate((HESSIAN_PEAK, HARRIS_PEAK)):

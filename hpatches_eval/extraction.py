@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 
 from .detection import detect
 from .errors import DataError, OutputError, RequestError
-from .files import replacing
+from .files import refuse_around, replacing
 from .frames import DIFFICULTIES, Pyramid, circle_overlaps, cut, inside, pyramid, similarity
 from .progress import Progress, silent
 from .sequences import COUNT, ImageSequence
@@ -56,11 +56,13 @@ def extract(
     Raises:
         RequestError: Fewer than one patch is asked for.
         DataError: A sequence is incomplete, or no point of it is seen in all images.
-        OutputError: See `files.replacing`.
+        OutputError: A sequence lies in `target`; or see `files.replacing`.
     """
     settings = settings or Extraction()
     if settings.patches < 1:
         raise RequestError(f"--patches {settings.patches}: at least 1 is needed")
+    for sequence in sequences:
+        refuse_around(target, sequence.path)
     counts: dict[str, int] = {}
     with replacing(target, force=force) as folder:
         folder.mkdir()

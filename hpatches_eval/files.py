@@ -24,6 +24,16 @@ def refuse_existing(path: Path, *, force: bool) -> None:
         raise OutputError(f"{path}: there is no folder {path.parent}; make it first")
 
 
+def refuse_around(target: str | Path, source: str | Path) -> None:
+    """Check that replacing `target` would not delete `source`, what it is made of.
+
+    Raises:
+        OutputError: They are the same place, or `source` lies in `target`.
+    """
+    if Path(source).resolve().is_relative_to(Path(target).resolve()):
+        raise OutputError(f"{target}: holds {source}, what it is made of; write to another place")
+
+
 @contextmanager
 def replacing(path: str | Path, *, force: bool = False) -> Iterator[Path]:
     """Give a path beside `path` to write to; it takes its place when the block ends well.

@@ -40,6 +40,7 @@ LARGE = (  # D2-Net leaves these out of the 116: their images are too large for 
     "v_astronautis",
     "v_talent",
 )
+LARGEST = 16_384  # pixels on the side that images are resized to
 _PACKAGES = ("descompress", "numpy", "scipy")
 
 
@@ -73,8 +74,8 @@ class ImageSettings:
     def __post_init__(self) -> None:
         if self.side not in ("long", "short"):
             raise RequestError(f"side {self.side!r}: there are long, short")
-        if self.size and self.size < 16:
-            raise RequestError(f"size {self.size}: 0, or at least 16 pixels")
+        if self.size and not 16 <= self.size <= LARGEST:
+            raise RequestError(f"size {self.size}: 0, or 16 to {LARGEST:,} pixels")
         if self.keypoints < 1:
             raise RequestError(f"keypoints {self.keypoints}: at least 1")
         if self.repeats < 1:

@@ -17,6 +17,7 @@ from .errors import DataError, RequestError
 from .features import Features
 from .geometry import Shape, resized, scaling, warp
 
+WIDEST = 1_024  # pixels of a radius of suppression
 REACH = 2  # pixels: scores so far from a keypoint tell where between pixels it lies
 _STEP = 8  # networks with a free input size want multiples of this
 _LARGEST = 8192  # pixels on a side of a fixed one
@@ -29,7 +30,7 @@ class Picking:
     Args:
         keypoints: At most this many, the strongest.
         radius: Of the non-maximum suppression: no two keypoints are nearer than or at this many
-            pixels in both x and y. 0 suppresses nothing.
+            pixels in both x and y, at most 1,024. 0 suppresses nothing.
         border: Pixels along the edges that are left out.
         threshold: Scores must be above it.
         refine: Move each keypoint, by at most a pixel, to where the scores around it have their
@@ -46,10 +47,10 @@ class Picking:
     refine: bool = False
 
     def __post_init__(self) -> None:
-        if self.keypoints < 1 or self.radius < 0 or self.border < 0:
+        if self.keypoints < 1 or not 0 <= self.radius <= WIDEST or self.border < 0:
             raise RequestError(
                 f"{self.keypoints} keypoints, radius {self.radius}, border {self.border}: at least "
-                "1 keypoint, and 0 pixels"
+                f"1 keypoint, and 0 pixels, the radius at most {WIDEST:,}"
             )
 
 

@@ -88,6 +88,8 @@ def find_images(folder: str | Path) -> list[Path]:
     """
     folder = Path(folder)
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: there is no such folder")
     if not paths:
         raise DataError(f"{folder}: no images ({', '.join(SUFFIXES)}) in this folder")
     return paths

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from .errors import DataError, RequestError
-from .files import replacing
+from .files import refuse_around, replacing
 from .progress import Progress, silent
 from .sequences import COUNT, find_images, read_grey
 
@@ -59,12 +59,13 @@ def synthesise_folder(
 
     Raises:
         DataError: There is none, two have the same name, or one is too small or broken.
-        OutputError: See `files.replacing`.
+        OutputError: The photographs lie in `target`; or see `files.replacing`.
     """
     paths = find_images(photographs)
     names = [path.stem for path in paths]
     if twice := {name for name in names if names.count(name) > 1}:
         raise DataError(f"{photographs}: {min(twice)} is the name of two photographs")
+    refuse_around(target, photographs)
     with replacing(target, force=force) as folder:
         folder.mkdir()
         for done, (path, name) in enumerate(zip(paths, names, strict=True)):

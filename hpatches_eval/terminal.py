@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from .errors import OutputError
 from .files import refuse_existing, save_text
 from .progress import Progress
 from .report import Row, markdown, table
@@ -59,11 +60,13 @@ def check_outputs(paths: Sequence[str | None], *, force: bool) -> None:
     """Refuse outputs that exist before the work is done; `-` and None are none.
 
     Raises:
-        OutputError: One exists, or its folder does not.
+        OutputError: One exists, or its folder does not, or two are the same file.
     """
-    for path in paths:
-        if path not in (None, "-"):
-            refuse_existing(Path(path), force=force)
+    given = [Path(path) for path in paths if path not in (None, "-")]
+    for i, path in enumerate(given):
+        if path.resolve() in [other.resolve() for other in given[:i]]:
+            raise OutputError(f"{path}: two outputs would be written there; name another for one")
+        refuse_existing(path, force=force)
 
 
 def present(

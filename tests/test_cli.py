@@ -166,8 +166,16 @@ def test_import_of_superpoint_says_that_its_licence_forbids_redistribution(tmp_p
         (
             ["convert", "FILE", "OUT", "--preset", "cdp2", "--calibrate", "TMP/no"],
             1,
-            "holds no *.png",
+            "no: no such file or folder",
         ),
+        (
+            ["convert", "FILE", "OUT", "--preset", "cdp2", "--polish", "5"],
+            2,
+            "--polish is of --calibrate",
+        ),
+        (["cost", "TMP"], 1, "cannot be read (it is a folder)"),
+        (["build", "l2net", "OUT", "--seed", str(2**63)], 2, "'--seed': 9223372036854775808"),
+        (["demo", "OUT", "--net", "superpoint"], 2, "superpoint: a superpoint; the demo shows"),
         (["show", "JUNK"], 1, "not a safetensors file"),
         (["cost", "FILE", "MISSING"], 1, "no such file, nor a shipped network"),
         (["cost", "FILE", "--size", "240x320"], 2, "sizes are for images"),

@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 
 import cv2
@@ -9,8 +10,11 @@ import descompress
 from descompress import keypoints as kp
 from descompress.description import describe
 from descompress.detections import patches_at, sift
-from descompress.errors import RequestError
+from descompress.errors import InputError, RequestError
+from descompress.exporting import to_onnx
 from descompress.features import finder
+from descompress.runtimes import open_model
+from descompress.runtimes.finders import finder as runtime_finder
 from descompress.selection import Selection
 from descompress.spec import Spec
 from hpatches_eval.matching import neighbours
@@ -138,6 +142,26 @@ def test_at_most_so_many_are_kept_the_strongest(net, image):
         many, few = (finder(one, replace(Selection(), most=n))(image) for n in (40, 7))
         assert len(few.keypoints) == 7
         np.testing.assert_array_equal(few.keypoints, many.keypoints[:7])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda x: x.astype(np.float32) / 255, "float32 (90, 131)"),
+        (lambda x: x.astype(np.uint16), "uint16 (90, 131)"),
+        (lambda x: np.dstack([x] * 3), "uint8 (90, 131, 3)"),
+        (lambda x: x[:0], "uint8 (0, 131)"),
+    ],
+    ids=("float", "16 bit", "colour", "empty"),
+)
+def test_an_image_that_is_not_grey_bytes_is_refused(net, image, change, told):
+    exported = [
+        open_model(to_onnx(n).SerializeToString()) for n in (net, descompress.build(PATCH).eval())
+    ]
+    found = [finder(net), finder(descompress.build(PATCH).eval()), *map(runtime_finder, exported)]
+    for find in found:
+        with pytest.raises(InputError, match=re.escape(f"uint8 (h, w), not {told}")):
+            find(change(image))
 
 
 def test_networks_for_other_things_are_refused():

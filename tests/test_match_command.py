@@ -195,6 +195,10 @@ def test_image_networks_match_too(images, tmp_path):
         (["{a}", "{b}", "{net}", "-o", "{b}"], 1, "exists already"),
         (["{a}", "{b}", "{net}", "--geometry", "affine"], 2, "affine"),
         (["{a}", "{b}", "{net}", "--within", "0"], 2, "--within"),
+        (["{a}", "{b}", "{net}", "--within", "nan"], 2, "nan is no finite number"),
+        (["{a}", "{b}", "{net}", "--within", "inf"], 2, "inf is no finite number"),
+        (["{a}", "{b}", "{net}", "--radius", "99999"], 2, "at most 1024 pixels"),
+        (["{a}", "{b}", "{net}", "-o", "m.png", "--json", "m.png"], 1, "two outputs would be"),
     ],
 )
 def test_bad_requests_get_one_line(net, images, words, status, message):

@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 
 import descompress
 from descompress.cli import main
+from descompress.data.photographs import held_out
 from descompress.spec import Spec
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -83,7 +85,7 @@ def test_interrupted_it_says_how_to_go_on_and_then_does(folder):
         ({0: "hardnot"}, 2, "hardnot"),
         ({0: "vgg16"}, 2, "vgg16 does not describe patches"),
         ({0: "gone.safetensors"}, 1, "gone.safetensors"),
-        ({"--photographs": "nowhere"}, 1, "nowhere"),
+        ({"--photographs": "nowhere"}, 1, "nowhere: there is no such folder"),
         ({"--steps": "0"}, 2, "steps >= 1"),
         ({"--batch": "1"}, 2, "batch >= 2"),
         ({"--workers": "-1"}, 2, "--workers"),
@@ -109,3 +111,22 @@ def test_a_network_that_exists_is_not_trained_over(folder):
     assert result.exit_code == 1
     assert "exists already; --force" in result.stderr
     assert (folder / "mine.safetensors").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("more", "status", "message"),
+    [
+        (("--device", "meta"), 2, "device 'meta'"),
+        (("--tensorboard", "start.safetensors"), 1, "no folder for TensorBoard's logs"),
+        (("--photographs", "held"), 2, "held: 1 of its kind are too few to hold some back"),
+    ],
+)
+def test_what_shows_late_is_one_line_as_well(folder, more, status, message):
+    (folder / "held").mkdir(exist_ok=True)
+    name = next(f"{i}.png" for i in range(999) if held_out(f"{i}.png"))
+    shutil.copy(next((folder / "photographs").iterdir()), folder / "held" / name)
+    words = [str(folder / word) if (folder / word).exists() else word for word in more]
+    result = CliRunner().invoke(main, [*command(folder, "late.safetensors"), *words])
+    assert result.exit_code == status, result.stderr
+    assert message in result.stderr.strip().splitlines()[-1]
+    assert not (folder / "late.safetensors").exists()

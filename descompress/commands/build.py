@@ -17,7 +17,13 @@ import click
     metavar="NAME=VALUE",
     help="An argument of the network, e.g. widths=16,16,32,32,64,64; may be repeated.",
 )
-@click.option("--seed", default=0, show_default=True, help="Of the random weights.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    show_default=True,
+    help="Of the random weights.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT.")
 def build(net: str, out: Path, args: tuple[str, ...], *, seed: int, force: bool) -> None:
     """Write OUT: a network with random weights.

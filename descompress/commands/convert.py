@@ -91,6 +91,8 @@ def convert(
 
     force = bool(options["force"])
     refuse_existing(out, force=force)
+    if options["polish"] and options["data"] is None:
+        raise click.UsageError("--polish is of --calibrate: give the patches to refit on")
     net = load(source)
     recipe = [*(presets.preset(preset, net) if preset else []), *pairs]
     other = options["dtype"] == "float16" or options["fold"]

@@ -58,10 +58,13 @@ def demo(out: Path, net: Path, patches: int, force: bool) -> None:  # noqa: FBT0
     from hpatches_eval.report import markdown
     from hpatches_eval.terminal import present, to_json
 
+    from ..artifacts import load
     from ..evaluation import record, rows
     from ..shelf import find
 
     source = find(net)
+    if (kind := load(source).spec.net) != "l2net":
+        raise RequestError(f"{net}: a {kind}; the demo shows what happens to an l2net")
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out, force=force) as folder:
         folder.mkdir()

@@ -7,6 +7,8 @@ import click
 
 from hpatches_eval.saying import said
 
+from .numbers import FiniteRange
+
 _PATH = click.Path(path_type=Path)
 _OUTPUTS = ("json_path", "markdown_path", "plot_path", "force")
 
@@ -65,7 +67,11 @@ class Settings:
     metavar="DIR",
     help="Where the task files are; those missing are generated and kept there.",
 )
-@click.option("--pairs", type=click.IntRange(min=10), help="Verification pairs, where generated.")
+@click.option(
+    "--pairs",
+    type=click.IntRange(10, 10_000_000),
+    help="Verification pairs, where generated.",
+)
 @click.option("--distance", metavar="NAME", help="L2, L1 or Hamming; what fits if left out.")
 @click.option(
     "--size",
@@ -83,7 +89,7 @@ class Settings:
 )
 @click.option(
     "--threshold",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     default=0.005,
     show_default=True,
     help="Scores of image networks must be above it.",

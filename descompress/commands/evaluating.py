@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpatches_eval import imagereport, report
+from hpatches_eval.distances import find_distance
 from hpatches_eval.files import save_text
 from hpatches_eval.imageevaluation import ImageSettings
 from hpatches_eval.patches import PatchRelease
@@ -41,7 +42,7 @@ def check(settings: "Settings") -> None:
     """Refuse what cannot be done or written, before the work is done.
 
     Raises:
-        RequestError: There is nothing to evaluate on, or matplotlib is missing.
+        RequestError: There is nothing to evaluate on, no such distance, or matplotlib is missing.
         OutputError: An output exists, or its folder does not.
     """
     if not settings.patches and not settings.sequences:
@@ -50,6 +51,7 @@ def check(settings: "Settings") -> None:
         raise RequestError("--plot draws curves of --sequences")
     outputs = settings.json_path, settings.markdown_path, settings.plot_path
     check_outputs(outputs, force=settings.force)
+    find_distance(settings.distance, packed=(settings.distance or "").lower() == "hamming")
     if settings.plot_path:
         imagereport.check_plots()
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from .numbers import FiniteRange
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -52,7 +54,7 @@ class Settings:
 )
 @click.option(
     "--max-drop",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(min=0),
     metavar="POINTS",
     help="Keep as many layers in float as it takes for no measure to fall by more.",
 )

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from .numbers import FiniteRange
+
 if TYPE_CHECKING:
     from hpatches_eval.features import Finder
 
@@ -29,7 +31,7 @@ _OPTIONS = (
     ),
     click.option(
         "--threshold",
-        type=click.FloatRange(min=0),
+        type=FiniteRange(min=0),
         default=0.005,
         show_default=True,
         help="Scores of image networks must be above it.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .finding import Finding, finding_options, opened
+from .numbers import FiniteRange
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ class Settings(Finding):
 )
 @click.option(
     "--within",
-    type=click.FloatRange(min=0, min_open=True),
+    type=FiniteRange(min=0, min_open=True),
     default=3.0,
     show_default=True,
     help="Pixels, of what is searched of B, that they may be off.",

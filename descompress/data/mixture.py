@@ -103,7 +103,8 @@ def read_mixture(material: Material, progress: Progress = silent) -> Mixture:
     """Read what to learn from.
 
     Raises:
-        RequestError: Nothing is given, or no split has the name.
+        RequestError: Nothing is given, or so little that nothing is left to learn from once some is
+            held back, or no split has the name.
         DataError: See `read_photographs`, `PhotoTour.read` and `read_release`.
     """
     if material.split and material.release is None:
@@ -115,6 +116,11 @@ def read_mixture(material: Material, progress: Progress = silent) -> Mixture:
     taken = read_photographs(photographs, material.cache, found) if photographs else []
     split = [(tour, *_split(tracks(tour))) for tour in map(PhotoTour.read, material.tours)]
     sequences = read_release(material.release, material.split) if material.release else []
+    for place, read in ((photographs, taken), (material.release, sequences)):
+        if read and all(held_out(each.name) for each in read):
+            raise RequestError(
+                f"{place}: {len(read)} of its kind are too few to hold some back; give more"
+            )
     return Mixture(
         [p for p in taken if not held_out(p.name)],
         [(tour, learned) for tour, learned, _ in split],

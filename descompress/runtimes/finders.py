@@ -11,6 +11,7 @@ from hpatches_eval.features import Features, Finder
 from hpatches_eval.maps import pick, sample
 
 from ..detections import Detect, PatchFinder, sift
+from ..images import checked_grey
 from ..selection import Selection
 from ..sizing import batched, shrunk
 from .base import Runtime
@@ -56,9 +57,9 @@ class MapFinder:
     runtime: Runtime
     selection: Selection
 
-    def __call__(self, image: UInt8[np.ndarray, "h w"]) -> Features:
+    def __call__(self, image: np.ndarray) -> Features:
         begin = time.perf_counter()
-        height, width = image.shape
+        height, width = checked_grey(image).shape
         whole = _padded(image, self.runtime.facts.cell)
         scores, descriptors = self.runtime(whole[None, None].astype(np.float32) / 255)
         points, strengths = pick(scores[0, 0, :height, :width], self.selection.picking())

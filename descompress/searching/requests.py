@@ -23,6 +23,7 @@ from ..pruning.budgets import Budget
 from ..sizing import shrunk
 from ..teachers import digest
 from ..validation import Validation
+from .candidates import candidates
 
 ENGINES = ("optuna", "ray")
 KINDS = ("latency", "macs", "params")
@@ -77,6 +78,7 @@ class Search:
             raise RequestError(f"a budget of {self.budget.kind}: there are {', '.join(KINDS)}")
         if self.trials < 1 or self.verify < 1:
             raise RequestError("at least one trial, and one recipe to verify")
+        candidates(self.net, self.methods)  # before anything is measured for it
 
     def identity(self, material: Material) -> Mapping[str, Any]:
         """What measurements depend on: those of another identity say nothing here."""

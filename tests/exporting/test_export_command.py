@@ -119,6 +119,7 @@ def test_the_layer_whose_int8_moves_descriptors_most_comes_first():
     [
         (("--int8",), "--int8 needs --calibrate"),
         (("--max-drop", "1"), "--max-drop is of --int8"),
+        (("--int8", "--max-drop", "nan"), "nan is no finite number"),
         (("--keep", "x"), "--keep is of --int8"),
         (("--int8", "--calibrate", "{}/patches.npy", "--max-drop", "1"), "--max-drop needs"),
         (("--int8", "--calibrate", "{}/patches.npy", "--keep", "x"), "--keep x: the layers are"),

@@ -129,7 +129,8 @@ def test_the_pca_variant_learns_on_the_train_sequences(shared, tmp_path):
         ("patches --patches {release} --baseline sift --pca", 2, "--pca needs a split with train"),
         ("patches --patches {release} --baseline orb --distance L2", 2, "need Hamming"),
         ("patches --patches {none} --baseline sift", 1, "none: there is no such folder"),
-        ("patches --descriptors {none} --split a", 1, "none: not an HDF5 file"),
+        ("patches --descriptors {none} --split a", 1, "none: no such file"),
+        ("patches --patches {release} --baseline sift --json x --markdown ./x", 1, "two outputs"),
         ("patches --descriptors {release} --split a", 1, "no sequence folders with a ref.csv"),
         ("patches --patches {release} --baseline sift --json {release}", 1, "exists already"),
         ("patches --patches {release} --baseline sift --json {none}/x.json", 1, "is no folder"),
@@ -147,6 +148,20 @@ def test_a_request_that_cannot_be_met_gets_one_line(folder, tmp_path, words, sta
     assert lines[0].startswith("Error: ")
     assert message in lines[0]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["release"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("patches --pairs 99999999", "99999999 is not in the range"),
+        ("extract {release} out --seed -1", "'--seed': -1"),
+        ("synthesize {release} out --seed -1", "'--seed': -1"),
+    ],
+)
+def test_a_number_out_of_range_is_a_wrong_use(folder, words, message):
+    result = run(*words.format(release=folder).split())
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 def test_outputs_are_refused_before_the_work_and_replaced_with_force(golden, tmp_path):

@@ -160,6 +160,19 @@ def test_bad_requests_are_refused(scene, tmp_path):
         extract([scene], tmp_path / "empty", Extraction(5))
 
 
+def test_images_too_small_for_a_detector_have_no_points(tmp_path):
+    for shape in ((1, 1), (20, 20), (31, 200)):
+        assert detect(np.full(shape, 7, np.uint8)).shape == (0, 4)
+
+
+def test_what_is_extracted_from_is_never_replaced(scene, tmp_path):
+    before = hashes(scene.path.parent)
+    for target in (scene.path, scene.path.parent, scene.path.parent.parent):
+        with pytest.raises(OutputError, match="what it is made of"):
+            extract([scene], target, Extraction(5), force=True)
+    assert hashes(scene.path.parent) == before
+
+
 def test_the_command_makes_the_release_and_says_how_much(scene, tmp_path):
     def run(*args: object):
         return CliRunner().invoke(main, ["extract", *map(str, args)])
@@ -175,6 +188,7 @@ def test_the_command_makes_the_release_and_says_how_much(scene, tmp_path):
         ((scene.path.parent, tmp_path / "out"), 1),
         ((tmp_path / "nowhere", tmp_path / "new"), 1),
         ((scene.path.parent, tmp_path / "new", "--patches", 0), 2),
+        ((scene.path.parent, scene.path.parent, "--force"), 1),
     ):
         refused = run(*args)
         assert refused.exit_code == status

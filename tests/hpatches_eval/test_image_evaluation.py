@@ -218,7 +218,8 @@ def test_without_sequences_there_is_nothing_to_do():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"size": -1}, "size -1: 0, or at least 16"),
+        ({"size": -1}, "size -1: 0, or 16 to 16,384 pixels"),
+        ({"size": 99_999_999}, "size 99999999"),
         ({"size": 15}, "size 15"),
         ({"side": "wide"}, "side 'wide': there are long, short"),
         ({"keypoints": 0}, "keypoints 0: at least 1"),

@@ -69,6 +69,11 @@ def test_a_folder_of_photographs_becomes_sequences(tmp_path):
     found = find_sequences(tmp_path / "out")
     assert [sequence.name for sequence in found] == ["i_a", "i_b", "v_a", "v_b"]
     assert run(tmp_path / "photographs", tmp_path / "out").exit_code == 1
+    assert run(tmp_path / "photographs", tmp_path / "new", "--seed", -1).exit_code == 2
+    within = run(tmp_path / "photographs/more", tmp_path / "photographs", "--force")
+    assert within.exit_code == 1
+    assert "what it is made of" in within.stderr
+    assert (tmp_path / "photographs/more/b.jpg").is_file()
     cv2.imwrite(str(tmp_path / "photographs/b.png"), IMAGE)
     twice = run(tmp_path / "photographs", tmp_path / "new")
     assert "b is the name of two photographs" in twice.stderr

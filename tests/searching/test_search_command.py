@@ -259,6 +259,12 @@ def test_requests_that_do_not_fit_are_refused(folder, extra, status, said):
     assert not (folder / "refused/best.safetensors").exists()
 
 
+def test_a_method_that_is_not_there_leaves_no_folder(folder):
+    status, said = run(*command(folder, "clean", "--max-macs", "0.5", "--methods", "magic"))
+    assert (status, "no method 'magic'" in said) == (2, True)
+    assert not (folder / "clean").exists()
+
+
 def test_another_network_in_the_same_folder_is_refused(folder, searched):
     torch.manual_seed(1)
     descompress.save(build(TINY).eval(), folder / "other.safetensors", force=True)
