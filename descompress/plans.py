@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from . import processes
 from .errors import RequestError
 
-MOST_STEPS, MOST_PARTS = 10_000_000, 1024  # far above every use
+MOST_STEPS, MOST_PARTS, HIGHEST = 10_000_000, 1024, 1e3  # far above every use
 SCHEDULES: dict[
     str, Callable[[float], float]
 ] = {  # from the share that is done to that of the rate
@@ -42,14 +42,18 @@ class Plan:
     bf16: bool = True
 
     def __post_init__(self) -> None:
-        if self.steps < 1 or not 0 <= self.lr < math.inf or self.warmup < 0:
-            raise RequestError(f"{self}: steps >= 1, lr >= 0 and warmup >= 0 are needed")
+        if self.steps < 1 or not 0 <= self.lr <= HIGHEST or self.warmup < 0:
+            raise RequestError(
+                f"{self}: steps >= 1, lr of 0 to {HIGHEST:g} and warmup >= 0 are needed"
+            )
         if self.steps > MOST_STEPS or self.parts > MOST_PARTS:
             raise RequestError(f"{self}: at most {MOST_STEPS:,} steps of {MOST_PARTS:,} parts")
         if self.schedule not in SCHEDULES:
             raise RequestError(f"schedule {self.schedule!r}: there are {', '.join(SCHEDULES)}")
-        if not 0 <= self.ema < 1 or not 0 <= self.weight_decay < math.inf:
-            raise RequestError(f"{self}: 0 <= ema < 1 and weight_decay >= 0 are needed")
+        if not 0 <= self.ema < 1 or not 0 <= self.weight_decay <= HIGHEST:
+            raise RequestError(
+                f"{self}: 0 <= ema < 1 and weight_decay of 0 to {HIGHEST:g} are needed"
+            )
         if self.parts < 1:
             raise RequestError(f"{self.parts} parts: at least one is needed")
 
