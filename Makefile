@@ -35,15 +35,15 @@ weights: setup
 
 # SuperPoint and what is distilled from it, stage after stage: make image-weights PHOTOGRAPHS=folder
 IMAGE_STAGES = superpoint.shapes superpoint.points superpoint.first superpoint \
-	superpoint.tiny.shapes superpoint.tiny.points superpoint.tiny \
-	superpoint.cdp5.first superpoint.cdp5
+	superpoint.tiny.shapes superpoint.tiny.points superpoint.tiny.first superpoint.tiny \
+	superpoint.cdp5.first superpoint.cdp5.zoomed superpoint.cdp5
 
 image-weights: setup
 	mkdir -p out
 	for name in $(IMAGE_STAGES); do test -e out/$$name.safetensors || (cd out && $(abspath $(BIN))/descompress \
 		`grep -q '^teacher' ../weights/recipes/$$name.toml && echo distill || echo train` \
 		../weights/recipes/$$name.toml $$name.safetensors --device $(DEVICE) \
-		`test $$name = superpoint.cdp5 && echo --teacher superpoint.safetensors` --images \
+		`grep -q '^teacher = "superpoint"' ../weights/recipes/$$name.toml && echo --teacher superpoint.safetensors` --images \
 		`case $$name in *shapes) echo shapes;; *) echo $(abspath $(PHOTOGRAPHS));; esac` && \
 		case $$name in *.first) $(abspath $(BIN))/descompress convert $$name.safetensors \
 			$${name%first}folded.safetensors --fold --force;; esac) || exit 1; done
