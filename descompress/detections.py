@@ -16,7 +16,7 @@ from jaxtyping import Float, Float32, UInt8
 from hpatches_eval.features import Features
 from hpatches_eval.frames import cut, pyramid, similarity
 
-from .images import checked_grey
+from .errors import InputError
 from .sizing import SIZE
 
 # Half-width of the described square, in units of a detection's scale. Of 5, 6, 7.5, 9 and 12 the
@@ -43,6 +43,19 @@ def sift(
     ]
     rows = np.array(sorted(found)[:most], dtype=np.float64).reshape(-1, 5)
     return rows[:, 1:], -rows[:, 0].astype(np.float32)
+
+
+def checked_grey(image: np.ndarray) -> UInt8[np.ndarray, "h w"]:
+    """The same image, which a finder can read.
+
+    Raises:
+        InputError: It is not uint8 of shape (h, w), or has no pixels.
+    """
+    if image.ndim != 2 or image.dtype != np.uint8 or not image.size:
+        raise InputError(
+            f"keypoints are found on a grey image, uint8 (h, w), not {image.dtype} {image.shape}"
+        )
+    return image
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from hpatches_eval.features import Features, Finder
 
 from .description import describe
-from .detections import Detect, PatchFinder, sift
+from .detections import Detect, PatchFinder, checked_grey, sift
 from .errors import RequestError
-from .images import checked_grey
 from .keypoints import Keypoints, descriptors_at, keypoints, padded, scores
 from .nets import Classifier, Net, PatchNet
 from .nets.base import evaluating

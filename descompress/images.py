@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from hpatches_eval.greyimages import decoded
 from hpatches_eval.sequences import find_images
 
-from .errors import FileError, InputError, RequestError
+from .errors import FileError, RequestError
 
 
 def named(paths: Sequence[Path]) -> dict[str, Path]:
@@ -48,17 +48,4 @@ def read_image(path: Path) -> UInt8[np.ndarray, "h w"]:
     image = decoded(content, upright=False)
     if image is None:
         raise FileError(f"{path}: cannot be read as an image")
-    return image
-
-
-def checked_grey(image: np.ndarray) -> UInt8[np.ndarray, "h w"]:
-    """The same image, which a finder can read.
-
-    Raises:
-        InputError: It is not uint8 of shape (h, w), or has no pixels.
-    """
-    if image.ndim != 2 or image.dtype != np.uint8 or not image.size:
-        raise InputError(
-            f"keypoints are found on a grey image, uint8 (h, w), not {image.dtype} {image.shape}"
-        )
     return image

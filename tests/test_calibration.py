@@ -276,7 +276,11 @@ def test_files_that_hold_no_patches_are_named(tmp_path):
     with pytest.raises(FileError, match=r"holds no \*\.png"):
         read_patches(tmp_path)
     with pytest.raises(DataError, match="no images"):
+        read_images(tmp_path)
+    with pytest.raises(DataError, match="missing: there is no such folder"):
         read_images(tmp_path / "missing")
+    with pytest.raises(FileError, match="missing: no such file or folder"):
+        read_patches(tmp_path / "missing")
     (tmp_path / "odd").mkdir()
     cv2.imwrite(str(tmp_path / "odd" / "strip.png"), np.zeros((100, 64), np.uint8))
     with pytest.raises(FileError, match=r"strip\.png: 64 x 100 pixels are no column"):

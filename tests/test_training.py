@@ -429,8 +429,9 @@ def test_two_processes_give_the_curve_of_one_with_the_doubled_batch(tmp_path, ki
 
 
 ABORTING = """
-import os, sys
+import os, resource, sys
 from descompress.processes import processes
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 class Held:
     end = os.abort  # called when Python is taken apart
     def __del__(self):

@@ -10,8 +10,7 @@ from jaxtyping import Float, Shaped, UInt8
 from hpatches_eval.features import Features, Finder
 from hpatches_eval.maps import pick, sample
 
-from ..detections import Detect, PatchFinder, sift
-from ..images import checked_grey
+from ..detections import Detect, PatchFinder, checked_grey, sift
 from ..selection import Selection
 from ..sizing import batched, shrunk
 from .base import Runtime

@@ -245,7 +245,7 @@ def test_files_of_other_kinds_are_refused(tmp_path):
         file["mine"] = 1
     for name, message in (
         ("text.h5", "not an HDF5 file"),
-        ("none.h5", "not an HDF5 file"),
+        ("none.h5", "none.h5: no such file"),
         ("other.h5", "no images in it"),
     ):
         with pytest.raises(FileError, match=message):
@@ -269,7 +269,7 @@ def test_the_verb_writes_database_and_text(stored, tmp_path):
     ("words", "status", "message"),
     [
         (["{h5}", "{h5}"], 1, "exists already"),
-        (["none.h5", "{db}"], 1, "not an HDF5 file"),
+        (["none.h5", "{db}"], 1, "none.h5: no such file"),
         (["{h5}", "{db}", "--pairs", "x", "--overlap", "1"], 2, "give one of them"),
         (["{h5}", "{db}", "--pairs", "none.txt"], 1, "cannot be read"),
         (["{h5}", "{db}", "--overlap", "0"], 2, "--overlap"),
