@@ -70,9 +70,9 @@ def some_images(folder: Path, count: int) -> list[Path]:
 
 
 def _strips(folder: Path) -> list[Path]:
-    files = sorted(folder.glob("*.png"))
     if not folder.exists():
         raise FileError(f"{folder}: no such file or folder")
+    files = sorted(folder.glob("*.png"))
     if not files:
         raise FileError(f"{folder}: holds no *.png")
     return files

@@ -20,7 +20,7 @@ from .data import Source, fingerprint, shapes
 from .data.labelled import Labelled, read_labelled
 from .data.mixture import Material, read_mixture
 from .data.packed import Pack
-from .data.photographs import held_out
+from .data.photographs import parted
 from .data.scenes import Finds, ViewPairs, images_of, read_scenes
 from .data.viewpoints import Viewpoints
 from .errors import RequestError
@@ -139,8 +139,7 @@ def _viewed(recipe: Recipe, material: Material, device: str, progress: Progress)
         return _Data(drawings, Views.of(images_of(drawings.scenes(HELD_SHAPES))), shapes.NAME)
     found, finds = partial(progress, "finding points"), _finds(material.points, device)
     scenes = read_scenes(material.photographs, material.cache, found, finds=finds)
-    kept = [scene for scene in scenes if held_out(scene.name)]
-    learned = [scene for scene in scenes if not held_out(scene.name)]
+    learned, kept = parted(scenes)
     if not kept or not learned:
         raise RequestError(
             f"{material.photographs}: {len(scenes)} photographs are too few to hold some back"

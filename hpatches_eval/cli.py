@@ -120,7 +120,7 @@ def patches(
     force: bool,  # noqa: FBT001
 ) -> None:
     """Verification, matching and retrieval mAP of descriptors."""
-    from .distances import find_distance
+    from .distances import named
     from .generation import obtain_tasks
     from .patches import PatchRelease
     from .provenance import made
@@ -129,9 +129,9 @@ def patches(
     from .terminal import check_outputs, present, shown_progress
 
     check_outputs((json_path, markdown_path), force=force)
-    find_distance(distance, packed=(distance or "").lower() == "hamming")
+    packed = distance is not None and named(distance) == "Hamming"
     release = None if root is None else PatchRelease(root)
-    sources = _sources(paths, baselines, release, distance)
+    sources = _sources(paths, baselines, release, packed=packed)
     split = choose_split(name, splits, release.sequences if release else None)
     if pca and not split.train:
         raise RequestError(f"split {split.name!r}: --pca needs a split with train sequences")
@@ -234,14 +234,14 @@ def _sources(
     paths: tuple[Path, ...],
     baselines: tuple[str, ...],
     release: "PatchRelease | None",
-    distance: str | None,
+    *,
+    packed: bool,
 ) -> list["Source"]:
     from .baselines import find_baseline
     from .csvfolder import CsvFolder
     from .descriptors import Described
     from .hdf5file import Hdf5File
 
-    packed = (distance or "").lower() == "hamming"
     if not paths and not baselines:
         raise RequestError("nothing to evaluate: give --descriptors or --baseline")
     if baselines and release is None:

@@ -139,6 +139,18 @@ DISTANCES: dict[str, Distance] = {"L2": L2(), "L1": L1(), "Hamming": Hamming()}
 _ONES = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1, dtype=np.uint8)
 
 
+def named(name: str) -> str:
+    """The distance of a name in any case, as it is spelt.
+
+    Raises:
+        RequestError: There is none of this name.
+    """
+    found = {key.lower(): key for key in DISTANCES}.get(name.lower())
+    if found is None:
+        raise RequestError(f"distance {name!r}: there are {', '.join(DISTANCES)}")
+    return found
+
+
 def find_distance(name: str | None, *, packed: bool) -> tuple[str, Distance]:
     """The distance of a name in any case; without one, Hamming for packed bits and L2 else.
 
@@ -146,10 +158,7 @@ def find_distance(name: str | None, *, packed: bool) -> tuple[str, Distance]:
         RequestError: There is none of this name, or it does not fit the descriptors.
     """
     fit = ["Hamming"] if packed else ["L2", "L1"]
-    names = {key.lower(): key for key in DISTANCES}
-    found = fit[0] if name is None else names.get(name.lower())
-    if found is None:
-        raise RequestError(f"distance {name!r}: there are {', '.join(DISTANCES)}")
+    found = fit[0] if name is None else named(name)
     if found not in fit:
         kind = "packed binary (uint8)" if packed else "real-valued"
         raise RequestError(f"distance {found}: {kind} descriptors need {' or '.join(fit)}")

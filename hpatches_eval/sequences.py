@@ -87,9 +87,9 @@ def find_images(folder: str | Path) -> list[Path]:
         DataError: There is none.
     """
     folder = Path(folder)
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not folder.is_dir():
         raise DataError(f"{folder}: there is no such folder")
+    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not paths:
         raise DataError(f"{folder}: no images ({', '.join(SUFFIXES)}) in this folder")
     return paths

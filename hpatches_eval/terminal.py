@@ -62,10 +62,11 @@ def check_outputs(paths: Sequence[str | None], *, force: bool) -> None:
     Raises:
         OutputError: One exists, or its folder does not, or two are the same file.
     """
-    given = [Path(path) for path in paths if path not in (None, "-")]
-    for i, path in enumerate(given):
-        if path.resolve() in [other.resolve() for other in given[:i]]:
+    taken: set[Path] = set()
+    for path in (Path(path) for path in paths if path not in (None, "-")):
+        if path.resolve() in taken:
             raise OutputError(f"{path}: two outputs would be written there; name another for one")
+        taken.add(path.resolve())
         refuse_existing(path, force=force)
 
 

@@ -1,6 +1,8 @@
 import json
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -143,6 +145,15 @@ def test_import_of_superpoint_says_that_its_licence_forbids_redistribution(tmp_p
     assert "forbids redistributing" in result.stderr
 
 
+def test_the_demo_does_not_replace_the_folder_of_the_network_it_shows(file, tmp_path):
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    net = Path(shutil.copy(file, mine / "net"))
+    result = run("demo", mine, "--net", net, "--force")
+    assert (result.exit_code, "what it is made of" in result.stderr) == (1, True)
+    assert net.read_bytes() == file.read_bytes()
+
+
 # -- refusals -----------------------------------------------------------------------------------
 
 
@@ -245,6 +256,7 @@ def test_ctrl_c_is_one_line_and_status_130(file, tmp_path, monkeypatch):
 def test_help_needs_no_heavy_module():
     program = """
 import sys
+from pathlib import Path
 import descompress
 from descompress.cli import VERBS, main
 for args in ([], *([verb] for verb in VERBS)):

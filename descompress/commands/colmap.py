@@ -45,7 +45,7 @@ def colmap(**options: object) -> None:
     pycolmap.geometric_verification) and reconstructs (`colmap mapper`).
     """
     settings = Settings(**options)  # pyright: ignore[reportArgumentType]
-    from hpatches_eval.files import refuse_existing
+    from hpatches_eval.files import refuse_around, refuse_existing
     from hpatches_eval.terminal import shown_progress
 
     from ..featurefiles import StoredFeatures
@@ -54,6 +54,7 @@ def colmap(**options: object) -> None:
     for path in (settings.database, settings.text):
         if path is not None:
             refuse_existing(path, force=settings.force)
+            refuse_around(path, settings.features)
     images = StoredFeatures(settings.features)
     pairs = _pairs(settings, images)
     if settings.text is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..charts import Chart
     from ..evaluation import Entry
+    from ..nets import Net
 
 PRESETS = ("cdp15", "cdp5", "tucker-vbmf", "depthwise")
 TRAINED = ("hardnet.tiny", "hardnet.micro", "hardnet.nano")  # shown beside them
@@ -52,7 +53,7 @@ def demo(out: Path, net: Path, patches: int, force: bool) -> None:  # noqa: FBT0
     OUT receives the sequences, the patch release, the networks, the table (results.md,
     results.json), a plot (accuracy.png) and matches before and after (matches.png).
     """
-    from hpatches_eval.files import replacing
+    from hpatches_eval.files import refuse_around, replacing
     from hpatches_eval.patches import PatchRelease
     from hpatches_eval.provenance import made
     from hpatches_eval.report import markdown
@@ -63,7 +64,9 @@ def demo(out: Path, net: Path, patches: int, force: bool) -> None:  # noqa: FBT0
     from ..shelf import find
 
     source = find(net)
-    if (kind := load(source).spec.net) != "l2net":
+    refuse_around(out, source)
+    whole = load(source)
+    if (kind := whole.spec.net) != "l2net":
         raise RequestError(f"{net}: a {kind}; the demo shows what happens to an l2net")
     out.parent.mkdir(parents=True, exist_ok=True)
     with replacing(out, force=force) as folder:
@@ -72,7 +75,7 @@ def demo(out: Path, net: Path, patches: int, force: bool) -> None:  # noqa: FBT0
         _release(EVALUATED, folder / "evaluated", patches)
         _release(CALIBRATED, folder / "calibration", patches)
         _say(f"2/4 {source.name} converted: {', '.join(PRESETS)}")
-        files = list(_networks(source, folder))
+        files = list(_networks(whole, folder))
         _say("3/4 HPatches verification, matching and retrieval")
         release = PatchRelease(folder / "evaluated" / "patches")
         entries = _evaluate(files, release)
@@ -114,15 +117,14 @@ def _photograph(name: str) -> "np.ndarray":
     return image if image.ndim == 2 else cv2.cvtColor(image[..., :3], cv2.COLOR_RGB2GRAY)
 
 
-def _networks(source: Path, folder: Path) -> Iterator[Path]:
+def _networks(net: "Net", folder: Path) -> Iterator[Path]:
     """The network, its variants, refitted on patches of other photographs, and trained ones."""
-    from ..artifacts import load, save
+    from ..artifacts import save
     from ..calibration import calibrate_
     from ..converter import convert
     from ..patchfiles import read_patches
     from ..shelf import find
 
-    net = load(source)
     data = read_patches(folder / "calibration" / "patches", count=1024)
     save(net, folder / "hardnet.safetensors")
     yield folder / "hardnet.safetensors"

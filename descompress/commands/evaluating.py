@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hpatches_eval import imagereport, report
-from hpatches_eval.distances import find_distance
+from hpatches_eval.distances import named
 from hpatches_eval.files import save_text
 from hpatches_eval.imageevaluation import ImageSettings
 from hpatches_eval.patches import PatchRelease
@@ -51,7 +51,8 @@ def check(settings: "Settings") -> None:
         raise RequestError("--plot draws curves of --sequences")
     outputs = settings.json_path, settings.markdown_path, settings.plot_path
     check_outputs(outputs, force=settings.force)
-    find_distance(settings.distance, packed=(settings.distance or "").lower() == "hamming")
+    if settings.distance is not None:
+        named(settings.distance)
     if settings.plot_path:
         imagereport.check_plots()
 

@@ -12,7 +12,7 @@ from hpatches_eval.progress import Progress, silent
 
 from ..errors import RequestError
 from . import Mixed, Pairs
-from .photographs import HomographyPairs, Photograph, held_out, read_photographs
+from .photographs import HomographyPairs, Photograph, parted, read_photographs
 from .phototour import PhotoTour, TourPairs, tracks
 from .releases import ReleasePairs, Views, read_release
 
@@ -116,18 +116,19 @@ def read_mixture(material: Material, progress: Progress = silent) -> Mixture:
     taken = read_photographs(photographs, material.cache, found) if photographs else []
     split = [(tour, *_split(tracks(tour))) for tour in map(PhotoTour.read, material.tours)]
     sequences = read_release(material.release, material.split) if material.release else []
-    for place, read in ((photographs, taken), (material.release, sequences)):
-        if read and all(held_out(each.name) for each in read):
+    parts = parted(taken), parted(sequences)
+    for place, (learned, kept) in zip((photographs, material.release), parts, strict=True):
+        if kept and not learned:
             raise RequestError(
-                f"{place}: {len(read)} of its kind are too few to hold some back; give more"
+                f"{place}: {len(kept)} of its kind are too few to hold some back; give more"
             )
     return Mixture(
-        [p for p in taken if not held_out(p.name)],
+        parts[0][0],
         [(tour, learned) for tour, learned, _ in split],
-        [s for s in sequences if not held_out(s.name)],
-        [p for p in taken if held_out(p.name)],
+        parts[1][0],
+        parts[0][1],
         [(tour, kept) for tour, _, kept in split],
-        [s for s in sequences if held_out(s.name)],
+        parts[1][1],
     )
 
 

@@ -1,10 +1,11 @@
 """Matching patches out of any photographs, by random homographies."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -70,6 +71,24 @@ def read_photographs(
 def held_out(name: str, share: float = 0.05) -> bool:
     """Whether the photograph or scene of this name belongs to the validation part."""
     return hashlib.sha256(name.encode()).digest()[0] < 256 * share
+
+
+@runtime_checkable
+class Named(Protocol):
+    """What has a name to be held out by."""
+
+    @property
+    def name(self) -> str: ...
+
+
+Thing = TypeVar("Thing", bound=Named)
+
+
+def parted(things: Sequence[Thing]) -> tuple[list[Thing], list[Thing]]:
+    """Those to learn from, and those of the validation part."""
+    apart = [held_out(thing.name) for thing in things]
+    learned = [thing for thing, held in zip(things, apart, strict=True) if not held]
+    return learned, [thing for thing, held in zip(things, apart, strict=True) if held]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,12 @@ class Search:
             raise RequestError(f"a budget of {self.budget.kind}: there are {', '.join(KINDS)}")
         if self.trials < 1 or self.verify < 1:
             raise RequestError("at least one trial, and one recipe to verify")
-        candidates(self.net, self.methods)  # before anything is measured for it
+        _ = self.choices  # refused here, before anything is measured
+
+    @cached_property
+    def choices(self) -> dict[str, tuple[str, ...]]:
+        """See `candidates`."""
+        return candidates(self.net, self.methods)
 
     def identity(self, material: Material) -> Mapping[str, Any]:
         """What measurements depend on: those of another identity say nothing here."""

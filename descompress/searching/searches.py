@@ -10,7 +10,6 @@ from hpatches_eval.progress import Progress, silent
 
 from ..converter import KEEP
 from ..errors import RequestError
-from .candidates import candidates
 from .measuring import Inputs, Target, batches_of, eager_outputs, layer_costs, sensitivity
 from .notebooks import FILE, Notebook
 from .requests import Material, Search
@@ -86,7 +85,7 @@ def searched(
         RequestError: The budget cannot be met; the text says the nearest that can.
     """
     bench = _bench(search, material, folder, notebook)
-    choices = candidates(search.net, search.methods)
+    choices = search.choices
     _measure_costs(bench, choices, progress)
     limit = search.limit(notebook["whole"]["seconds"])
     _require_reachable(search, table_of(notebook, choices, search.budget.kind), limit)

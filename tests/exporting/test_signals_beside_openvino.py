@@ -1,11 +1,9 @@
 """Signals in a process that used OpenVINO, whose CPU plugin moves the stack of their handlers."""
 
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from small_nets import made
 
 from descompress.exporting import to_onnx
@@ -24,7 +22,6 @@ os.kill(os.getpid(), signal.SIGUSR1)
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="needs a signal of one's own")
 def test_a_session_that_ends_in_another_thread_takes_no_stack_away():
     done = subprocess.run(
         [sys.executable, "-c", USED_UP_ELSEWHERE],

@@ -160,7 +160,7 @@ def test_bad_requests_are_refused(scene, tmp_path):
         extract([scene], tmp_path / "empty", Extraction(5))
 
 
-def test_images_too_small_for_a_detector_have_no_points(tmp_path):
+def test_images_too_small_for_a_detector_have_no_points():
     for shape in ((1, 1), (20, 20), (31, 200)):
         assert detect(np.full(shape, 7, np.uint8)).shape == (0, 4)
 

@@ -269,6 +269,7 @@ def test_the_verb_writes_database_and_text(stored, tmp_path):
     ("words", "status", "message"),
     [
         (["{h5}", "{h5}"], 1, "exists already"),
+        (["{h5}", "{h5}", "--force"], 1, "what it is made of"),
         (["none.h5", "{db}"], 1, "none.h5: no such file"),
         (["{h5}", "{db}", "--pairs", "x", "--overlap", "1"], 2, "give one of them"),
         (["{h5}", "{db}", "--pairs", "none.txt"], 1, "cannot be read"),
