@@ -13,6 +13,7 @@ import descompress
 from descompress.data.packed import Pack
 from descompress.nets import build
 from descompress.spec import Spec
+from descompress.validation import Validation
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +125,19 @@ def test_trainings_from_a_pack_need_no_photographs_and_log_to_tensorboard(folder
     logged = [event.value for event in events.Scalars("train/triplet")]
     assert logged == pytest.approx([float(row["triplet"]) for row in rows])
     assert [event.step for event in events.Scalars("held_out/matching")] == [3]
+
+
+def test_what_a_training_starts_from_is_measured_before_it(folder):
+    held = Validation.from_arrays(Pack.read(folder / "pack").held())
+    worth = held.measured(descompress.load(folder / "teacher.safetensors"))["matching"]
+    options = ("--pack", folder / "pack", "--batch", "16", "--steps", "1", "--workers", "0")
+    out = folder / "known.safetensors"
+    status, said = run("train", folder / "teacher.safetensors", out, *options)
+    assert status == 0, said
+    assert f"known.safetensors: step 0 of 1  held out: matching {worth:.4f}\n" in said
+    status, said = run("train", "strided", folder / "drawn.safetensors", *options)
+    assert status == 0, said
+    assert "drawn.safetensors: step 0 of 1\n" in said  # of random weights nothing is to be told
 
 
 def test_two_processes_distil_one_network_as_one_process_does(folder, torchrun):

@@ -201,11 +201,16 @@ def show_training(
     run: "Run", rows: Callable[[], "Iterable[Row]"], recipe: "Recipe", *, force: bool
 ) -> None:
     """Start a run of `recipe`, and show its progress."""
+    from ..nets import NETS
     from ..processes import rank
 
+    begun, trained = run.checkpoint.exists(), recipe.start not in NETS
+    worth = {}  # of what it starts from: whoever trains on sees what training adds
+    if rank() == 0 and trained and not begun:
+        worth = run.validation.measured(run.training.result)
     first = run.start(force=force)
     if rank() == 0:
-        click.echo(f"{run.out}: step {first} of {run.training.plan.steps}", err=True)
+        click.echo(f"{run.out}: step {first} of {run.training.plan.steps}{_held(worth)}", err=True)
     try:
         _show(run, first, rows(), _a_step(run, recipe))
     except KeyboardInterrupt:
@@ -236,16 +241,16 @@ def _show(
     start = time.perf_counter()
     for row in rows:
         losses = [*losses[-99:], row.loss]
-        if rank() == 0 and (row.step % every == 0 or _held(row)):
+        if rank() == 0 and (row.step % every == 0 or row.held):
             pace = (time.perf_counter() - start) / (row.step - first)
             left = round(pace * (run.training.plan.steps - row.step) / 60)
             steps = f"step {row.step}/{run.training.plan.steps}"
             speed = f"{a_step[0] / pace:,.0f} {a_step[1]}/s  {left} min left"
             loss = f"loss {sum(losses) / len(losses):.4f}"
-            click.echo(f"{steps}  {loss}  {speed}{_held(row)}", err=True)
+            click.echo(f"{steps}  {loss}  {speed}{_held(row.held)}", err=True)
 
 
-def _held(row: "Row") -> str:
+def _held(held: Mapping[str, float]) -> str:
     called = {"fpr95": "FPR95"}
-    said = ", ".join(f"{called.get(name, name)} {value:.4f}" for name, value in row.held.items())
+    said = ", ".join(f"{called.get(name, name)} {value:.4f}" for name, value in held.items())
     return f"  held out: {said}" if said else ""
