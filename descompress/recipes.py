@@ -138,6 +138,8 @@ class Recipe:
     def _check(self) -> None:
         if not 0 <= self.dropout < 1 or self.calibrate < 0 or not 0 <= self.seed < 2**32:
             raise RequestError("0 <= dropout < 1, calibrate >= 0 and 0 <= seed < 2^32 are needed")
+        if self.calibrate > MOST_PAIRS:
+            raise RequestError(f"calibrate on {self.calibrate} patches: at most {MOST_PAIRS:,}")
         if self.objectives.needs_teacher and self.teacher is None:
             names = ", ".join(n for n, (_, o) in self.objectives.terms.items() if o.needs_teacher)
             raise RequestError(f"{names}: needs a teacher; use descompress distill --teacher NET")

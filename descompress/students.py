@@ -110,6 +110,8 @@ def _data(
         if pack is not None:
             raise RequestError("a pack holds patches: image networks learn from --photographs")
         return _viewed(recipe, material, device, progress)
+    if issubclass(kind, Classifier) and material.labelled is None:
+        raise RequestError(f"{recipe.start} is a classifier: it needs --labelled")
     if pack is not None:
         if not material.empty:
             raise RequestError("a pack holds what was learned from: give one or the other")

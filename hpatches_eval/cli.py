@@ -197,9 +197,9 @@ def extract(
     from .sequences import find_sequences
     from .terminal import shown_progress
 
-    found = find_sequences(sequences)
+    asked, found = Extraction(patches, seed), find_sequences(sequences)
     with shown_progress() as progress:
-        counts = make(found, target, Extraction(patches, seed), force=force, progress=progress)
+        counts = make(found, target, asked, force=force, progress=progress)
     short = [f"{name} ({count})" for name, count in counts.items() if count < patches]
     click.echo(f"{target}: {sum(counts.values())} points of {len(counts)} sequences", err=True)
     if short:

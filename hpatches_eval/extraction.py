@@ -34,10 +34,19 @@ class Extraction:
     Args:
         patches: At most this many points a sequence.
         seed: Of the choice of points and of the jitter; the same seed gives the same bytes.
+
+    Raises:
+        RequestError: Fewer than one patch is asked for, or the seed is negative.
     """
 
     patches: int = 600
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.patches < 1:
+            raise RequestError(f"--patches {self.patches}: at least 1 is needed")
+        if self.seed < 0:
+            raise RequestError(f"--seed {self.seed}: it must not be negative")
 
 
 def extract(
@@ -54,13 +63,10 @@ def extract(
         target: The new folder, with `<sequence>/{ref,e1..t5}.png` and `extraction.json`.
 
     Raises:
-        RequestError: Fewer than one patch is asked for.
         DataError: A sequence is incomplete, or no point of it is seen in all images.
         OutputError: A sequence lies in `target`; or see `files.replacing`.
     """
     settings = settings or Extraction()
-    if settings.patches < 1:
-        raise RequestError(f"--patches {settings.patches}: at least 1 is needed")
     for sequence in sequences:
         refuse_around(target, sequence.path)
     counts: dict[str, int] = {}

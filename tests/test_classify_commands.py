@@ -78,6 +78,7 @@ def test_a_smaller_classifier_is_distilled(trained):
             "--task classify and --labelled digits|FOLDER go",
         ),
         (["train", "vgg16", *DIGITS, "--photographs", "."], "give them alone"),
+        (["train", "vgg16", "--photographs", "."], "vgg16 is a classifier: it needs --labelled"),
         (["train", "vgg16", *DIGITS, "--objective", "triplet"], "triplet: an objective of descrip"),
         (["train", "NET", *DIGITS, "--labelled", "nowhere"], "nowhere"),
         (["train", "WRONG", *DIGITS], "and the images have {'classes': 10, 'in_channels': 1}"),

@@ -176,6 +176,7 @@ def test_processes_without_parts_for_all_are_refused(folder, torchrun):
         (["--photographs", "nowhere"], 2, "one or the other"),
         (["--arg", "dim=8"], 2, "[net] has arguments"),
         (["--parts", "0"], 2, "0 parts"),
+        (["--calibrate", "9" * 20], 2, "patches: at most 1,048,576"),
         (["--device", "abacus"], 2, "device 'abacus'"),
         (["--split", "a"], 2, "one or the other"),
         (["--objective", "triplet", "--objective", "triplet"], 2, "triplet is asked for twice"),

@@ -224,6 +224,7 @@ def test_a_pruning_that_was_stopped_goes_on_to_the_same_network(folder, phase, m
         (["--macs", "much"], 2, "--macs 'much': a share such as 0.25, or an amount"),
         (["--macs", "0.3", "--criterion", "taste"], 2, "criterion 'taste': there are cascade, s"),
         (["--macs", "0.3", "--assistants", "-1"], 2, "assistants, hints >= 0"),
+        (["--macs", "0.3", "--assistants", "99999"], 2, "99999 assistants: at most 64"),
         (["--macs", "0.3", "--hints", "-1"], 2, "assistants, hints >= 0"),
     ],
 )

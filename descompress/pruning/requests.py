@@ -20,6 +20,7 @@ from .criteria import CRITERIA
 
 CASCADE, STRUCTURE = "cascade", "structure"
 LEARNED = (CASCADE, STRUCTURE)
+MOST_ASSISTANTS = 64  # each is another network that learns along
 BALANCED = (CASCADE, "balanced")  # every layer keeps enough channels: see balance
 _TYPES = {
     "criterion": str,
@@ -57,6 +58,8 @@ class Pruning:
             raise RequestError(f"criterion {self.criterion!r}: there are {known}")
         if self.assistants < 0 or self.steps < 1 or not 0 <= self.hints < math.inf:
             raise RequestError(f"assistants, hints >= 0 and steps >= 1 are needed, not {self}")
+        if self.assistants > MOST_ASSISTANTS:
+            raise RequestError(f"{self.assistants} assistants: at most {MOST_ASSISTANTS}")
 
     @classmethod
     def read(cls, table: Mapping[str, Any]) -> "Pruning":

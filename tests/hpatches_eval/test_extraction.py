@@ -150,7 +150,9 @@ def test_what_a_sequence_lacks_is_named(scene, tmp_path):
 
 def test_bad_requests_are_refused(scene, tmp_path):
     with pytest.raises(RequestError, match="--patches 0: at least 1"):
-        extract([scene], tmp_path / "out", Extraction(patches=0))
+        Extraction(patches=0)
+    with pytest.raises(RequestError, match="--seed -1: it must not be negative"):
+        Extraction(seed=-1)
     with pytest.raises(DataError, match="no such folder"):
         find_sequences(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
