@@ -47,12 +47,20 @@ def told(logs: Mapping[str, Log], plot: Path | None) -> None:
 
 def drawn(logs: Mapping[str, Log], path: Path) -> None:
     """A PNG of matching mAP by step."""
+    from matplotlib import rcParams
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(8, 5), layout="constrained")
     axes = figure.subplots()
-    for name, log in logs.items():
-        axes.plot([row[0] for row in log], [row[1] for row in log], label=name)
+    colours, dashes = len(rcParams["axes.prop_cycle"]), ("-", "--", ":", "-.")
+    best_first = sorted(logs.items(), key=lambda row: -row[1][-1][1])
+    for number, (name, log) in enumerate(best_first):
+        axes.plot(
+            [row[0] for row in log],
+            [row[1] for row in log],
+            label=name,
+            ls=dashes[number // colours % 4],
+        )
     axes.set(xlabel="steps", ylabel="held-out matching mAP")
     axes.legend(fontsize="small")
     axes.grid(alpha=0.3)
