@@ -57,6 +57,31 @@ def test_a_network_is_found_by_its_name_and_is_what_the_index_says(name):
         assert entry[key].strip(), key
 
 
+def test_the_command_of_a_card_makes_what_every_stage_starts_from():
+    for name, entry in NETWORKS.items():
+        made: list[str] = []
+        for words in map(str.split, entry["command"].split("; ")):
+            files = [word for word in words if word.endswith(".safetensors")]
+            for recipe in (word for word in words if word.endswith(".toml")):
+                start = tomllib.loads((REPOSITORY / recipe).read_text())["start"]
+                assert start in made or not start.endswith(".safetensors"), (name, recipe)
+                files = [words[words.index(recipe) + 1]]
+            made += files
+        assert made[-1] == f"{name}.safetensors"
+
+
+def test_make_trains_every_stage_before_what_starts_from_it():
+    text = (REPOSITORY / "Makefile").read_text().replace("\\\n", " ")
+    stages = re.findall(r"^IMAGE_STAGES = (.*)$", text, re.MULTILINE)[0].split()
+    patches = sorted(WEIGHTS.glob("recipes/hardnet.*.toml"))  # make's wildcard sorts as well
+    for order in (stages, [path.stem for path in patches]):
+        for place, name in enumerate(order):
+            start = tomllib.loads((WEIGHTS / f"recipes/{name}.toml").read_text())["start"]
+            before = Path(start).stem.replace("folded", "first")  # which make folds at once
+            assert before in order[:place] or not start.endswith(".safetensors"), name
+    assert set(stages) == {path.stem for path in WEIGHTS.glob("recipes/superpoint*.toml")}
+
+
 def test_nothing_that_is_written_down_names_a_place_of_one_machine():
     texts = [path.read_text() for path in WEIGHTS.rglob("*.*") if path.suffix != ".safetensors"]
     assert not re.findall(r"(?:/home|/root|/tmp|/work|/Users|[A-Z]:\\)[\w/\\.-]*", "\n".join(texts))
