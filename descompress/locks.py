@@ -1,6 +1,7 @@
 """One writer at a time, among the processes of a machine."""
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ def locked(path: str | Path, *, wait: bool) -> Iterator[None]:
     Raises:
         FileError: Another process has it.
     """
-    name = hashlib.sha256(str(Path(path).resolve()).encode()).hexdigest()[:24]
+    name = hashlib.sha256(os.fsencode(Path(path).resolve())).hexdigest()[:24]
     lock = FileLock(Path(tempfile.gettempdir()) / f"descompress-{name}.lock")
     try:
         lock.acquire(timeout=-1 if wait else 0)

@@ -43,7 +43,7 @@ from .recipes import Recipe
 from .runs import Measures, Row, Run, checkpoint_of
 from .settling import TRAINED, parts_of
 from .slimming import layout_of, narrowed
-from .students import Teachers, prepare
+from .students import Teachers, looked_at, prepare
 from .teachers import digest
 from .training import Training
 
@@ -96,8 +96,10 @@ class Pipeline:
 
         Raises:
             FileError: It is of another pruning, or what is to be pruned cannot be read.
+            RequestError: The objectives are of another kind of network.
         """
         start = self.net
+        self.recipe.objectives.fit(looked_at(type(start)))
         told = {**self.recipe.to_dict(), "is": digest(start)}
         asked = json.dumps(told, sort_keys=True)
         file = self.parts / "asked.json"

@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import RequestError
+from .nets import NETS
 from .objectives import Weighted
 from .plans import Plan
 from .pruning import Pruning
@@ -53,7 +54,8 @@ class Data:
         batches: How many batches of a pack to learn from; 0 for all.
         views: Pairs of views in a batch, for image networks.
         height, width: Of a view, in pixels; multiples of 8.
-        zoom: Largest change of scale from one view of a pair to the other, in octaves.
+        zoom: Largest change of scale of the second view of a pair, in octaves; the first has its
+            own, of up to 0.3.
     """
 
     batch: int = 512
@@ -143,6 +145,11 @@ class Recipe:
         if self.objectives.needs_teacher and self.teacher is None:
             names = ", ".join(n for n, (_, o) in self.objectives.terms.items() if o.needs_teacher)
             raise RequestError(f"{names}: needs a teacher; use descompress distill --teacher NET")
+
+    @property
+    def anew(self) -> bool:
+        """Whether `start` names a network to build; what is pruned is there already."""
+        return self.start in NETS and self.prune is None
 
     def to_dict(self) -> dict[str, Any]:
         """What `from_dict` makes the same recipe of."""

@@ -6,7 +6,7 @@ Of several processes that train one network, the first alone validates and write
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -110,15 +110,18 @@ class Run:
             self.training.restore(self.checkpoint)
         if processes.rank() == 0:
             with locked(self.out, wait=False):  # or else the log of another process is cut
-                self._cut_log()
+                if self.training.step:
+                    self._cut_log()
         processes.wait_for_all()
         return self.training.step
 
     def _cut_log(self) -> None:
         """Leave the rows up to the step to go on from."""
-        kept = [row for row in self._logged() if int(row[0]) <= self.training.step]
+        self._keep([row for row in self._logged() if int(row[0]) <= self.training.step])
+
+    def _keep(self, rows: Iterable[Sequence[object]]) -> None:
         with replacing(self.log, force=True) as new, new.open("w", newline="") as file:
-            csv.writer(file).writerows([self.columns, *kept])
+            csv.writer(file).writerows([self.columns, *rows])
 
     def rows(self) -> Iterator[Row]:
         """Train to the end and write the network; a row after every step.
@@ -145,14 +148,31 @@ class Run:
     def _first_rows(self, batches: Iterable[Any]) -> Iterator[Row]:
         """The rows of the process that writes."""
         with ExitStack() as stack:
+            missed = self._missed()
             log = _Log(self, stack)
             stack.callback(self._leave, log, self.training.step)
+            if missed is not None:
+                log.write(missed)
+                log.flush()
+                yield missed
             for _ in self.training.run(batches):
                 row = self._validated(self.row)
                 log.write(row)
                 if row.step % self.checkpoint_every == 0 and row.step < self.training.plan.steps:
                     self._save(log)
                 yield row
+
+    def _missed(self) -> Row | None:
+        """The last row of the log, taken from there, if its validation was broken off; done now."""
+        *before, last = self._logged() or [["0"]]
+        place = len(self.columns) - len(self.validation.names)
+        if int(last[0]) != self.training.step or any(last[place:]) or not self._due(int(last[0])):
+            return None
+        loss, *terms = map(float, last[1:place])
+        named = dict(zip(self.training.objective.terms, terms, strict=True))
+        row = self._validated(Row(int(last[0]), loss, named))
+        self._keep(before)
+        return row
 
     def marks(self) -> list[float]:
         """The first number of each validation so far, as the log of a run begun has it.
@@ -172,8 +192,11 @@ class Run:
         terms = self.training.terms
         return Row(self.training.step, sum(terms.values()), terms)
 
+    def _due(self, step: int) -> bool:
+        return step > 0 and (not step % self.validate_every or step == self.training.plan.steps)
+
     def _validated(self, row: Row) -> Row:
-        if row.step % self.validate_every and row.step != self.training.plan.steps:
+        if not self._due(row.step):
             return row
         return replace(row, held=self.validation.measured(self.training.result))
 
@@ -181,7 +204,7 @@ class Run:
         """Keep what was learned, unless an error tore the last step; nothing leaves nothing."""
         if not self.training.torn and self.training.step > first:
             self._save(log)
-        elif not self.checkpoint.exists():
+        elif not self.checkpoint.exists() and log.file is not None:
             self.log.unlink(missing_ok=True)
 
     def _save(self, log: "_Log") -> None:
@@ -205,12 +228,16 @@ class Run:
 
 
 class _Log:
-    """The table, and TensorBoard's copy of it; `step` is that of the last row."""
+    """The table, and TensorBoard's copy of it; `step` is that of the last row.
+
+    Before the first row of a new table there is none: that of a training before it stays.
+    """
 
     def __init__(self, run: Run, stack: ExitStack) -> None:
         self.columns, self.held = run.columns, run.validation.names
-        self.file: IO[str] = stack.enter_context(run.log.open("a", newline=""))
-        self.step = run.training.step
+        self.path, self.step = run.log, run.training.step
+        self.file: IO[str] | None = self._opened("a") if self.step else None
+        stack.callback(self.close)
         self.board = _board(run, stack) if run.tensorboard else None
 
     def write(self, row: Row) -> None:
@@ -219,15 +246,26 @@ class _Log:
             self.step = row.step
 
     def _write(self, step: int, numbers: Mapping[str, float | int]) -> None:
+        if self.file is None:
+            self.file = self._opened("w")
+            csv.writer(self.file).writerow(self.columns)
         csv.writer(self.file).writerow([numbers.get(name, "") for name in self.columns])
         if self.board is not None:
             for name, value in numbers.items():
                 group = "held_out" if name in self.held else "train"
                 self.board.add_scalar(f"{group}/{name}", value, step)
 
+    def _opened(self, mode: str) -> IO[str]:
+        return self.path.open(mode, newline="")
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+
     def flush(self) -> None:
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        if self.file is not None:
+            self.file.flush()
+            os.fsync(self.file.fileno())
 
 
 def _board(run: Run, stack: ExitStack) -> Any:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from hpatches_eval.features import MOST_KEYPOINTS
 from hpatches_eval.maps import WIDEST, Picking
 
 from .errors import RequestError
@@ -19,7 +20,8 @@ class Selection:
         subpixel: Whether to place keypoints between pixels, at most one away.
 
     Raises:
-        RequestError: A negative number, a radius above 1,024, or not one keypoint asked for.
+        RequestError: A negative number, a radius above 1,024, or not one keypoint asked for, or
+            more than 2^24.
     """
 
     radius: int = 4
@@ -34,6 +36,8 @@ class Selection:
                 raise RequestError(f"{name} must be {least} or more, not {getattr(self, name)}")
         if self.radius > WIDEST:
             raise RequestError(f"radius must be at most {WIDEST} pixels, not {self.radius}")
+        if self.most > MOST_KEYPOINTS:
+            raise RequestError(f"most must be at most {MOST_KEYPOINTS:,}, not {self.most}")
 
     def picking(self) -> Picking:
         """The same, in the words of the evaluator."""

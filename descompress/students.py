@@ -27,6 +27,7 @@ from .errors import RequestError
 from .features import finder
 from .judging import Accuracy
 from .nets import NETS, Classifier, Net, PatchNet, SuperPoint, build
+from .objectives import Judged, Look, Seen, Viewed
 from .recipes import Recipe
 from .runs import Measures
 from .selection import Selection
@@ -66,12 +67,13 @@ def prepare(
     """
     torch.manual_seed(recipe.seed)
     teacher = None if recipe.teacher is None else shelf.load(recipe.teacher).to(device)
-    kind = kind_of(recipe.start, teacher)
+    kind = kind_of(recipe.start, teacher, anew=recipe.anew)
     data = _data(recipe, material, pack, None if teachers else teacher, kind, device, progress)
     if teacher is not None:
         _fitting(teacher, recipe.teacher or "", data)
     net = _start(recipe, teacher, data, progress, fresh=fresh)
     net = _fitting(net, recipe.start, data).to(device)
+    recipe.objectives.fit(looked_at(kind))
     for module in net.modules():
         if isinstance(module, nn.Dropout):
             module.p = recipe.dropout
@@ -113,9 +115,7 @@ def _data(
     if issubclass(kind, Classifier) and material.labelled is None:
         raise RequestError(f"{recipe.start} is a classifier: it needs --labelled")
     if pack is not None:
-        if not material.empty:
-            raise RequestError("a pack holds what was learned from: give one or the other")
-        return _packed(recipe, Pack.read(pack), teacher, progress)
+        return _packed(recipe, material, Pack.read(pack), teacher, progress)
     if recipe.data.batches:
         raise RequestError("only a pack has a number of batches to learn from: give --pack")
     if material.labelled is not None:
@@ -180,7 +180,11 @@ def _labelled(recipe: Recipe, material: Material) -> _Data:
     return _Data(source, Accuracy(found.validation, found.standard), name, shape)
 
 
-def _packed(recipe: Recipe, pack: Pack, teacher: Net | None, progress: Progress) -> _Data:
+def _packed(
+    recipe: Recipe, material: Material, pack: Pack, teacher: Net | None, progress: Progress
+) -> _Data:
+    if not material.empty:
+        raise RequestError("a pack holds what was learned from: give one or the other")
     if (share := pack.asked.get("tour_share")) != recipe.data.tour_share:
         raise RequestError(
             f"{pack.root}: {share} of the pairs are of tours; {recipe.data.tour_share} asked"
@@ -196,7 +200,7 @@ def _packed(recipe: Recipe, pack: Pack, teacher: Net | None, progress: Progress)
 def _start(
     recipe: Recipe, teacher: Net | None, data: _Data, progress: Progress, *, fresh: bool
 ) -> Net:
-    if recipe.start in NETS:
+    if recipe.anew:
         return build(Spec(recipe.start, {**data.shape, **recipe.net}))
     if recipe.net:
         raise RequestError(f"[net] has arguments, and {recipe.start!r} is no network by name")
@@ -209,16 +213,26 @@ def _start(
     return small
 
 
-def kind_of(start: str, teacher: Net | None) -> type[Net]:
+def kind_of(start: str, teacher: Net | None, *, anew: bool = True) -> type[Net]:
     """What is trained that starts from a network by name, a file, or a preset of the teacher.
+
+    Args:
+        anew: Whether a network by name is built; or else it is the shipped one.
 
     Raises:
         RequestError: It is none of them.
         DescompressError: A file cannot be read.
     """
-    if start in NETS:
+    if anew and start in NETS:
         return NETS[start]
     return type(_loaded(start) if teacher is None or _is_there(start) else teacher)
+
+
+def looked_at(kind: type[Net]) -> type[Look]:
+    """What objectives see of networks of a kind."""
+    if issubclass(kind, SuperPoint):
+        return Viewed
+    return Judged if issubclass(kind, Classifier) else Seen
 
 
 def _is_there(start: str) -> bool:

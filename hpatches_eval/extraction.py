@@ -7,6 +7,7 @@ is carried over to image k by the ground-truth homography and cut there.
 
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -107,7 +108,7 @@ def extract_sequence(
 
 
 def _number(name: str) -> int:
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "little")
+    return int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "little")
 
 
 Frames = dict[tuple[str, int], Float[np.ndarray, "3 3"]]

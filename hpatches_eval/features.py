@@ -7,6 +7,8 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float32, Shaped, UInt8
 
+MOST_KEYPOINTS = 2**24  # of an image, to be asked for: more than any use, less than C's integers
+
 
 @dataclass(frozen=True, slots=True)
 class Features:

@@ -5,6 +5,7 @@ Pixels: the centre of the first pixel is (0, 0), so that an image of w x h pixel
 resized by s.
 """
 
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -71,7 +72,7 @@ def resized(image: UInt8[np.ndarray, "h w"], shape: Shape) -> UInt8[np.ndarray, 
     """An image resized: by areas where it gets smaller, bilinearly where it gets larger."""
     if image.shape == shape:
         return image
-    smaller = shape[0] < image.shape[0]
+    smaller = shape[0] < image.shape[0] or shape[1] < image.shape[1]
     how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, shape[::-1], interpolation=how), dtype=np.uint8)
 
@@ -106,8 +107,8 @@ class Estimation:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise RequestError(f"estimator {self.method!r}: there are {', '.join(METHODS)}")
-        if not self.threshold > 0:
-            raise RequestError(f"inlier threshold {self.threshold}: it must be positive")
+        if not 0 < self.threshold < math.inf:
+            raise RequestError(f"inlier threshold {self.threshold}: a positive number of pixels")
         if self.seed < 0:
             raise RequestError(f"seed {self.seed}: it must not be negative")
 

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from .errors import DataError, EvalError, RequestError
 from .featurefiles import StoredFeatures
-from .features import Features, Finder
+from .features import MOST_KEYPOINTS, Features, Finder
 from .geometry import Estimation, Shape, adapted, corner_error, fitted, resized, scaling, warp
 from .imagemetrics import (
     View,
@@ -76,8 +76,8 @@ class ImageSettings:
             raise RequestError(f"side {self.side!r}: there are long, short")
         if self.size and not 16 <= self.size <= LARGEST:
             raise RequestError(f"size {self.size}: 0, or 16 to {LARGEST:,} pixels")
-        if self.keypoints < 1:
-            raise RequestError(f"keypoints {self.keypoints}: at least 1")
+        if not 1 <= self.keypoints <= MOST_KEYPOINTS:
+            raise RequestError(f"keypoints {self.keypoints}: 1 to {MOST_KEYPOINTS:,}")
         if self.repeats < 1:
             raise RequestError(f"repeats {self.repeats}: at least 1")
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int, UInt8
 
 from .errors import DataError, RequestError
-from .features import Features
+from .features import MOST_KEYPOINTS, Features
 from .geometry import Shape, resized, scaling, warp
 
 WIDEST = 1_024  # pixels of a radius of suppression
@@ -47,10 +47,12 @@ class Picking:
     refine: bool = False
 
     def __post_init__(self) -> None:
-        if self.keypoints < 1 or not 0 <= self.radius <= WIDEST or self.border < 0:
+        if not 1 <= self.keypoints <= MOST_KEYPOINTS:
+            raise RequestError(f"{self.keypoints} keypoints: 1 to {MOST_KEYPOINTS:,}")
+        if not 0 <= self.radius <= WIDEST or self.border < 0:
             raise RequestError(
-                f"{self.keypoints} keypoints, radius {self.radius}, border {self.border}: at least "
-                f"1 keypoint, and 0 pixels, the radius at most {WIDEST:,}"
+                f"radius {self.radius}, border {self.border}: at least 0 pixels, the radius at "
+                f"most {WIDEST:,}"
             )
 
 
@@ -234,7 +236,7 @@ def _sorted_out(
     if len(outputs) != 2 or len(scores) != 1 or len(maps) != 1:
         found = ", ".join(str(o.shape) for o in outputs)
         raise DataError(f"{path}: needs a score map {shape} and a descriptor map, gives {found}")
-    return scores[0].reshape(shape), maps[0][0]
+    return scores[0].reshape(shape).astype(np.float32), maps[0][0].astype(np.float32)
 
 
 def _session(path: Path, threads: int) -> tuple[Any, list[tuple[str, tuple[Any, ...]]]]:

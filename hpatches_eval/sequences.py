@@ -105,7 +105,9 @@ def find_sequences(root: str | Path) -> list[ImageSequence]:
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     folders = sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
-    found = [p for p in folders if _is_sequence(p)] or [root] * _is_sequence(root)
+    found = [p for p in folders if _is_sequence(p)]
+    if not found and _is_sequence(root):
+        found = [root if root.name else root.resolve()]  # "." has no name
     if not found:
         raise DataError(f"{root}: no folder with images 1..6 and H_1_2..H_1_6 in it")
     return [ImageSequence(p) for p in found]

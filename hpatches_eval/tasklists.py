@@ -132,11 +132,6 @@ def _write(files: Mapping[Path, Iterator[str]]) -> None:
             file.writelines(files[path])
 
 
-def _save(path: Path, lines: Iterator[str]) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
-
-
 def _require_same(path: Path, lines: Iterator[str]) -> None:
     with path.open(encoding="utf-8", newline="\n") as file:
         if all(found == line for found, line in zip_longest(file, lines)):

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int
 
 from .descriptors import Descriptors
 from .distances import Distance, nearer, nearest
+from .errors import DataError
 from .metrics import ap, ap_from_counts, counts_ahead
 from .patches import DIFFICULTIES, TYPES
 from .progress import Progress
@@ -39,7 +40,13 @@ def verification_distances(
     distance: Distance,
     progress: Progress,
 ) -> VerificationDistances:
-    """Distances of all pairs at every difficulty, in the precision of the descriptors."""
+    """Distances of all pairs at every difficulty, in the precision of the descriptors.
+
+    Raises:
+        DataError: Too few pairs to keep any of.
+    """
+    if not imbalanced(len(lists.positives)):
+        raise DataError(f"{len(lists.positives)} verification pairs of a kind: at least 5")
     starts = np.array([descriptors.start(name) for name in split.test])
     counts = np.array([descriptors.count(name) for name in split.test])
     jobs = [

@@ -24,6 +24,11 @@ with locked(sys.argv[1], wait=False):
 """
 
 
+def test_names_need_not_be_text(tmp_path):
+    with locked(tmp_path / os.fsdecode(b"caf\xe9"), wait=False):
+        pass
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="no forks there")
 def test_a_lock_goes_with_a_killed_process_and_not_with_its_children(tmp_path):
     out = tmp_path / "out"

@@ -1,6 +1,7 @@
 """`descompress prune`, from a pack as small as can be."""
 
 import csv
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -12,12 +13,13 @@ from calls import run
 
 import descompress
 from descompress import pipelines
-from descompress.errors import RequestError
+from descompress.errors import RequestError, TrainingError
 from descompress.nets import build
 from descompress.pipelines import Pipeline
 from descompress.pruning import Pruning, Relay, latency
 from descompress.runs import Run
 from descompress.spec import Spec
+from descompress.training import Training
 
 
 @pytest.fixture(scope="module")
@@ -237,7 +239,67 @@ def test_requests_that_do_not_fit_leave_nothing_behind(folder, extra, status, me
     assert [name for name in leftovers if "teacher" not in name] == []
 
 
+def test_objectives_of_another_kind_are_refused_and_what_is_asked_then_is_not(folder):
+    for criterion in ("cascade", "structure", "magnitude"):
+        args = prune(folder, "kind.safetensors", "--macs", "0.5", "--criterion", criterion)
+        status, said = run(*args, "--objective", "detection")
+        assert status == 2
+        assert "detection: an objective of image networks, not of descriptors of patches" in said
+        assert not [*folder.glob("kind*")]
+    status, said = run(*args, "--objective", "triplet")
+    assert status == 0, said
+
+
+def test_a_first_step_that_fails_leaves_nothing_to_delete(folder, monkeypatch):
+    def fail(self, parts):
+        raise TrainingError("the loss is nan")
+
+    args = prune(folder, "nan.safetensors", "--macs", "0.5", "--criterion", "magnitude")
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "_learn", fail)
+        status, said = run(*args)
+    assert (status, "the loss is nan" in said) == (1, True)
+    assert not [*folder.glob("nan*")]
+    assert run(*args, "--lr", "1e-4")[0] == 0
+
+
+@pytest.mark.parametrize("criterion", ["cascade", "structure", "taylor", "magnitude"])
+def test_a_shipped_network_with_the_name_of_a_kind_is_pruned_as_it_is(
+    folder, criterion, tmp_path, monkeypatch
+):
+    """`superpoint`, say, is both: a structure to train, and weights to prune."""
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    content = (folder / "net.safetensors").read_bytes()
+    (weights / "l2net.safetensors").write_bytes(content)
+    numbers = 'about = "x"\nbytes = 1\nmacs = 1\nparams = 1\nmeasured = 1'
+    (weights / "index.toml").write_text(
+        f"[measurement]\n[peers]\n[networks.l2net]\n{numbers}\n"
+        f'sha256 = "{hashlib.sha256(content).hexdigest()}"\n'
+    )
+    monkeypatch.setenv("DESCOMPRESS_WEIGHTS", str(weights))
+    started: list[dict[str, torch.Tensor]] = []
+    plain = Training.__init__
+
+    def noted(self, net, *args, **kwargs):
+        started.append({n: p.detach().clone() for n, p in net.named_parameters()})
+        plain(self, net, *args, **kwargs)
+
+    monkeypatch.setattr(Training, "__init__", noted)
+    args = prune(folder, f"shipped.{criterion}.safetensors", "--macs", "0.9", net="l2net")
+    status, said = run(*args, "--criterion", criterion)
+    assert status == 0, said
+    own = dict(descompress.load(folder / "net.safetensors").named_parameters())
+    begun = started[0] if criterion != "magnitude" else {}  # which cuts before it trains
+    assert criterion == "magnitude" or begun.keys() == own.keys()
+    for name, weight in begun.items():
+        torch.testing.assert_close(weight, own[name])
+    first = next(iter(own))  # the first layer keeps its channels
+    torch.testing.assert_close(started[-1][first], own[first], atol=0.1, rtol=0)
+
+
 def test_tables_say_what_they_mean():
+    assert Pruning.read({"macs": 0.25, "hints": 0}) == Pruning.read({"macs": 0.25})
     for table in ({"macs": 0.25}, {"latency": "2ms", "criterion": "taylor"}, {"params": "200k"}):
         asked = Pruning.read(table)
         assert Pruning.read(asked.to_json()) == asked

@@ -132,7 +132,7 @@ def test_another_teacher_or_other_data_are_another_training(folder, tmp_path):
     [
         ({"start": "cdp2", "net": {"dim": 8}}, r"\[net\] has arguments, and 'cdp2'"),
         ({"start": "superpoint"}, "a pack holds patches: image networks learn from --photographs"),
-        ({"start": "vgg16"}, "vgg16 does not describe patches"),
+        ({"start": "vgg16"}, "vgg16 is a classifier: it needs --labelled"),
         ({"data": {"batch": 64, "tour_share": 0.5}}, "0.0 of the pairs are of tours; 0.5 asked"),
         ({"data": {"batch": 48, "tour_share": 0.0}}, "batches of 64 pairs, not cut into 48"),
     ],

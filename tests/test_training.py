@@ -198,6 +198,57 @@ def test_an_interrupted_run_goes_on_and_its_log_is_that_of_a_whole_one(tmp_path,
     assert second.out.read_bytes() == whole.out.read_bytes()
 
 
+def test_a_validation_that_was_broken_off_is_made_up_for(tmp_path, monkeypatch):
+    whole = Run(tmp_path / "a.safetensors", training(), source, NOTHING, 0, 100, 3)
+    whole.start(force=False)
+    expected = list(whole.rows())
+    for stop in (3, 6):  # the last one too
+        out = tmp_path / f"{stop}.safetensors"
+        first = Run(out, training(), source, NOTHING, 0, 100, 3)
+        first.start(force=False)
+        with monkeypatch.context() as patch:
+            patch.setattr(Validation, "measured", broken_off_at(first, stop))
+            with pytest.raises(KeyboardInterrupt):
+                list(first.rows())
+        second = Run(out, training(), source, NOTHING, 0, 100, 3)
+        assert second.start(force=False) == stop
+        assert list(second.rows()) == expected[stop - 1 :]
+        assert second.log.read_text() == whole.log.read_text()
+        assert out.read_bytes() == whole.out.read_bytes()
+
+
+def broken_off_at(run: Run, step: int):
+    plain = Validation.measured
+
+    def measured(validation, net):
+        if run.training.step == step:
+            raise KeyboardInterrupt
+        return plain(validation, net)
+
+    return measured
+
+
+def test_a_training_that_never_began_leaves_the_log_of_the_one_before(tmp_path):
+    first = Run(tmp_path / "net.safetensors", training(), source, NOTHING, 0, 2, 3)
+    first.start(force=False)
+    list(first.rows())
+    before = first.log.read_text()
+
+    def broken(step: int):
+        raise OSError("the disk is gone")
+
+    second = Run(tmp_path / "net.safetensors", training(), broken, NOTHING, 0, 2, 3)
+    second.start(force=True)
+    with pytest.raises(OSError, match="the disk is gone"):
+        list(second.rows())
+    assert second.log.read_text() == before
+    third = Run(tmp_path / "net.safetensors", training(2), source, NOTHING, 0, 2, 3)
+    third.start(force=True)
+    list(third.rows())
+    assert third.log.read_text().splitlines() != before.splitlines()
+    assert len(third.log.read_text().splitlines()) == 1 + 2
+
+
 SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})

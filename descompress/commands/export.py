@@ -219,8 +219,8 @@ def _lines(numbers: dict[str, Any]) -> str:
     lines.append(f"ONNX Runtime differs from PyTorch by {apart['onnxruntime']:.1g} at most")
     if numbers["precision"] == "int8":
         lines.append(f"int8: mean cosine to the network's descriptors {numbers['cosine']:.4f}")
-        floats = ", ".join(numbers["float_layers"]) or "none but the first"
-        lines.append(f"layers in float: {floats}")
+        floats = ["the first", "a dense one at the end", *numbers["float_layers"]]
+        lines.append(f"layers in float: {', '.join(floats)}")
         for name, before in numbers["before"].items():
             after = numbers["after"][name]
             lines.append(f"{name}: {before:.2f} -> {after:.2f} ({after - before:+.2f})")

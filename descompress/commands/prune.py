@@ -88,10 +88,10 @@ def _prune(pipeline: "Pipeline", options: Mapping[str, Any]) -> None:
             show_training(joint, lambda: pipeline.together(joint), recipe, force=True)
         pipeline.choose()
         run, relay = pipeline.finetune()
+        show_training(run, lambda: pipeline.last(run, relay), recipe, force=options["force"])
     except BaseException:
         pipeline.leave()
         raise
-    show_training(run, lambda: pipeline.last(run, relay), recipe, force=options["force"])
     small = artifacts.load(pipeline.out)
     own, allowed = pipeline.measured(small)
     pipeline.end()

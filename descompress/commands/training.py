@@ -49,7 +49,9 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
     click.option("--views", type=int, help="Of image networks: pairs in a batch.  [default: 8]"),
     click.option("--height", type=int, help="Of a view, in pixels.  [default: 240]"),
     click.option("--width", type=int, help="Of a view, in pixels.  [default: 320]"),
-    click.option("--zoom", type=float, help="Largest between views, in octaves.  [default: 0.5]"),
+    click.option(
+        "--zoom", type=float, help="Of the second view, at most; in octaves.  [default: 0.5]"
+    ),
     click.option("--batches", type=int, help="How many of a pack to learn from.  [default: all]"),
     click.option("--dropout", type=float, help="Where the network has it.  [default: 0.1]"),
     click.option("--seed", type=int, help="[default: 0]"),
@@ -156,7 +158,8 @@ def _is_for_images(content: Mapping[str, Any]) -> bool:
     start, teacher = content.get("start"), content.get("teacher")
     if not isinstance(start, str) or not isinstance(teacher, (str, type(None))):
         return False  # which is refused later
-    return issubclass(kind_of(start, load(teacher) if teacher else None), SuperPoint)
+    taught = load(teacher) if teacher else None
+    return issubclass(kind_of(start, taught, anew="prune" not in content), SuperPoint)
 
 
 def _given(options: Mapping[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -201,10 +204,9 @@ def show_training(
     run: "Run", rows: Callable[[], "Iterable[Row]"], recipe: "Recipe", *, force: bool
 ) -> None:
     """Start a run of `recipe`, and show its progress."""
-    from ..nets import NETS
     from ..processes import rank
 
-    begun, trained = run.checkpoint.exists(), recipe.start not in NETS
+    begun, trained = run.checkpoint.exists(), not recipe.anew
     worth = {}  # of what it starts from: whoever trains on sees what training adds
     if rank() == 0 and trained and not begun:
         worth = run.validation.measured(run.training.result)
@@ -242,7 +244,7 @@ def _show(
     for row in rows:
         losses = [*losses[-99:], row.loss]
         if rank() == 0 and (row.step % every == 0 or row.held):
-            pace = (time.perf_counter() - start) / (row.step - first)
+            pace = (time.perf_counter() - start) / max(row.step - first, 1)
             left = round(pace * (run.training.plan.steps - row.step) / 60)
             steps = f"step {row.step}/{run.training.plan.steps}"
             speed = f"{a_step[0] / pace:,.0f} {a_step[1]}/s  {left} min left"

@@ -1,6 +1,7 @@
 """Matching patches out of any photographs, by random homographies."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -70,7 +71,7 @@ def read_photographs(
 
 def held_out(name: str, share: float = 0.05) -> bool:
     """Whether the photograph or scene of this name belongs to the validation part."""
-    return hashlib.sha256(name.encode()).digest()[0] < 256 * share
+    return hashlib.sha256(os.fsencode(name)).digest()[0] < 256 * share
 
 
 @runtime_checkable

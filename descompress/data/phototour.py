@@ -9,6 +9,7 @@ PAMI 2011.
 
 import warnings
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -53,6 +54,9 @@ class PhotoTour:
         root = Path(root)
         points = _table(root / "info.txt", columns=2)[:, 0]
         sheets = sorted(p for suffix in SUFFIXES for p in root.glob(f"patches[0-9]*{suffix}"))
+        twice = [a for a, b in pairwise(sheets) if a.stem == b.stem]
+        if twice:
+            raise DataError(f"{twice[0]}: there is another file of that name; keep one")
         if len(sheets) * GRID * GRID < len(points):
             raise DataError(
                 f"{root}: {len(sheets)} files of patches hold {len(sheets) * GRID * GRID} patches, "

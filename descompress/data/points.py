@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hpatches_eval.datasets import numbers, opened
-from hpatches_eval.errors import DataError
+from hpatches_eval.errors import DataError, OutputError
 from hpatches_eval.files import replacing
 from hpatches_eval.sequences import find_images
 
@@ -59,18 +59,25 @@ def points_of(
 ) -> Iterator[Float[np.ndarray, "n k"]]:
     """What `find` makes of each of the photographs below `folder`, in order.
 
+    Points are kept by names and contents of all photographs.
+
     Args:
         version: Of the way points are found: others are not taken from the cache.
         cache: A folder to keep them in, once all have been found.
         workers: Processes that find them; with 0 this one does.
 
     Raises:
-        DataError: The cache is damaged.
+        DataError: The cache is damaged, or a photograph cannot be read.
+        OutputError: The cache is no folder to write to.
     """
     if cache is None:
         yield from _found(paths, find, workers)
         return
     kind = version.split()[0]
+    try:
+        Path(cache).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{cache}: no folder to keep points in ({error.strerror})") from None
     kept = Path(cache) / f"{kind}-{_digest(folder, paths, version)}.h5"
     if kept.is_file():
         yield from _read(kept, len(paths))
@@ -96,7 +103,11 @@ def _found(
 def _digest(folder: Path, paths: list[Path], version: str) -> str:
     digest = hashlib.sha256(version.encode())
     for path in paths:
-        digest.update(f"{path.relative_to(folder).as_posix()} {path.stat().st_size}\n".encode())
+        digest.update(os.fsencode(path.relative_to(folder)) + b"\0")
+        try:
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+        except OSError as error:
+            raise DataError(f"{path}: cannot be read ({error.strerror})") from None
     return digest.hexdigest()[:16]
 
 
@@ -121,7 +132,6 @@ def _fits(points: np.ndarray, ends: np.ndarray, count: int) -> bool:
 
 
 def _write(path: Path, rows: list[np.ndarray]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, force=True) as new, h5py.File(new, "w") as file:
         file["points"] = np.concatenate(rows)
         file["ends"] = np.cumsum([len(points) for points in rows])

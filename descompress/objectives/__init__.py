@@ -92,12 +92,20 @@ class Weighted:
         Raises:
             RequestError: An objective of another kind of network.
         """
-        for name, (_, loss) in self.terms.items():
-            if not isinstance(seen, loss.looks_at):
-                kinds = loss.looks_at if isinstance(loss.looks_at, tuple) else (loss.looks_at,)
-                known = " and ".join(_KINDS[kind] for kind in kinds)
-                raise RequestError(f"{name}: an objective of {known}, not of {_KINDS[type(seen)]}")
+        self.fit(type(seen))
         return {name: weight * loss(seen) for name, (weight, loss) in self.terms.items()}
+
+    def fit(self, kind: type[Look]) -> None:
+        """See to it that all terms are of what is seen of one kind of network.
+
+        Raises:
+            RequestError: An objective of another kind.
+        """
+        for name, (_, loss) in self.terms.items():
+            if not issubclass(kind, loss.looks_at):
+                kinds = loss.looks_at if isinstance(loss.looks_at, tuple) else (loss.looks_at,)
+                known = " and ".join(_KINDS[each] for each in kinds)
+                raise RequestError(f"{name}: an objective of {known}, not of {_KINDS[kind]}")
 
     @property
     def needs_teacher(self) -> bool:

@@ -33,6 +33,7 @@ from .stems import Tail, stem_of
 from .triplet import hardest_in_batch
 
 Sides = tuple[Rows, Rows]
+MOST_PEERS = 64
 
 
 @dataclass(frozen=True)
@@ -59,10 +60,10 @@ class PCL(Objective):
     name: ClassVar[str] = "pcl"
 
     def __post_init__(self) -> None:
-        if self.peers < 2 or self.shared < 0 or self.views not in (1, 2) or self.spread < 0:
-            raise RequestError(
-                f"pcl: needs peers >= 2, shared >= 0, views 1 or 2 and spread >= 0, not {self}"
-            )
+        if not 2 <= self.peers <= MOST_PEERS:
+            raise RequestError(f"pcl: needs 2 to {MOST_PEERS} peers, not {self.peers}")
+        if self.shared < 0 or self.views not in (1, 2) or self.spread < 0:
+            raise RequestError(f"pcl: needs shared >= 0, views 1 or 2 and spread >= 0, not {self}")
         if self.temperature <= 0 or not 0 <= self.ema < 1 or not 0 <= self.ramp <= 1:
             raise RequestError(
                 f"pcl: needs temperature > 0, 0 <= ema < 1 and 0 <= ramp <= 1, not {self}"

@@ -29,6 +29,8 @@ from .base import Objective, Seen
 from .companions import Passage
 from .maps import MapPairs
 
+MOST_ATOMS = 64  # for every channel
+
 
 @dataclass(frozen=True)
 class SRM(Objective):
@@ -53,8 +55,11 @@ class SRM(Objective):
     def __post_init__(self) -> None:
         if self.levels < 1 or self.grid < 1:
             raise RequestError(f"srm: needs levels and grid of at least 1, not {self}")
-        if self.atoms <= 0 or not 0 < self.kept <= 1 or not 0 < self.settling < 1:
-            raise RequestError(f"srm: needs atoms > 0, 0 < kept <= 1, 0 < settling < 1, not {self}")
+        whole = 0 < self.atoms <= MOST_ATOMS
+        if not whole or not 0 < self.kept <= 1 or not 0 < self.settling < 1:
+            raise RequestError(
+                f"srm: needs 0 < atoms <= {MOST_ATOMS}, 0 < kept <= 1, 0 < settling < 1, not {self}"
+            )
 
     def companion(self, net: nn.Module, teacher: nn.Module | None) -> "Dictionaries":
         """The dictionaries of both."""
@@ -85,10 +90,15 @@ class Dictionaries(MapPairs):
     def __init__(self, srm: SRM, net: nn.Module, teacher: nn.Module | None) -> None:
         super().__init__(srm.name, net, teacher, srm.levels, srm.grid)
         counts = [max(1, round(srm.atoms * channels)) for _, channels in self.channels]
+        self.settling = srm.settling
         self.kept = [max(1, round(srm.kept * count)) for count in counts]
         sizes = list(zip(self.channels, counts, strict=True))
         self.taught = nn.ModuleList(Dictionary(theirs, count) for (_, theirs), count in sizes)
         self.own = nn.ModuleList(Dictionary(ours, count) for (ours, _), count in sizes)
+
+    def begin_(self, net: nn.Module, step: int, steps: int) -> None:
+        """Have the teacher's dictionary stand still once it has settled."""
+        self.taught.requires_grad_(step / steps < self.settling)
 
     def forward(self, passage: Passage) -> Float[Tensor, "n w"]:
         """By level the loss of the reconstruction, then by level that of the labels."""

@@ -58,9 +58,7 @@ class Budget:
             RequestError: It is no number with a unit that fits.
         """
         units = TIMES if kind == "latency" else UNITS
-        match = re.fullmatch(
-            r"((?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)\s*([a-zA-Z]*)", text.strip()
-        )
+        match = AMOUNT.fullmatch(text.strip())
         if match is None or (match[2].lower() != "x" and match[2].lower() not in {**units, "": 1}):
             known = ", ".join(f"3{unit}" for unit in units if unit)
             raise RequestError(f"--{kind} {text!r}: a share such as 0.25, or an amount: {known}")

@@ -78,6 +78,8 @@ class Pruning:
         if unknown := sorted(settings.keys() - _TYPES.keys()):
             known = ", ".join((*KINDS, *_TYPES))
             raise RequestError(f"[prune] has no {unknown[0]!r}; it has {known}")
+        if type(settings.get("hints")) is int:
+            settings["hints"] = float(settings["hints"])
         for name, value in settings.items():
             if type(value) is not _TYPES[name]:
                 raise RequestError(f"[prune] {name} must be {_TYPES[name].__name__}, not {value!r}")

@@ -11,8 +11,9 @@ from descompress.data.photographs import (
     turned_alike,
 )
 from descompress.data.photometric import Photometric
+from descompress.data.points import points_of
 from descompress.errors import RequestError
-from hpatches_eval.errors import DataError
+from hpatches_eval.errors import DataError, OutputError
 from hpatches_eval.frames import Jitter
 
 STILL = Photometric(
@@ -80,6 +81,29 @@ def test_points_are_kept_in_the_cache(folder, photographs, tmp_path, monkeypatch
     for cached, found in zip(read_photographs(folder, tmp_path), photographs, strict=True):
         assert cached.name == found.name
         np.testing.assert_array_equal(cached.points, found.points)
+
+
+def test_other_photographs_of_the_same_names_and_sizes_are_not_in_the_cache(discs, tmp_path):
+    seen = []
+    for seed in (1, 2):
+        cv2.imwrite(str(tmp_path / "0.bmp"), discs(seed, (130, 130), 120, 8))
+        (found,) = points_of(
+            tmp_path,
+            [tmp_path / "0.bmp"],
+            lambda path: cv2.imread(str(path), 0)[:2].astype(float),
+            "test 1",
+            cache=tmp_path / "cache",
+            workers=0,
+        )
+        seen.append(found)
+    assert not np.array_equal(*seen)
+
+
+def test_a_cache_that_is_a_file_is_refused_before_the_search(folder, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(OutputError, match="file: no folder to keep points in"):
+        read_photographs(folder, tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
 
 
 def test_a_broken_cache_is_named(folder, tmp_path):

@@ -92,6 +92,7 @@ def test_the_shared_tours_read_as_described(shared):
         (lambda p: (p / "info.txt").write_text("1\n2\n"), "1 columns, not 2"),
         (lambda p: (p / "patches0001.bmp").unlink(), "1 files of patches hold 256 patches"),
         (lambda p: (p / "patches0001.bmp").write_bytes(b"x"), "cannot be read as an image"),
+        (lambda p: (p / "patches0001.png").write_bytes(b"x"), "there is another file of that name"),
         (lambda p: (p / "m50_2_2_0.txt").unlink(), "no test pairs"),
         (lambda p: (p / "m50_2_2_0.txt").write_text("0 0 0 300 9 0 0\n"), "names patch 300"),
     ],

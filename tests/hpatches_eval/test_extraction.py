@@ -67,6 +67,11 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(scene, tmp_p
     assert hashes(tmp_path / "a") != hashes(tmp_path / "c")
 
 
+def test_the_folder_one_stands_in_has_a_name(scene, tmp_path, monkeypatch):
+    monkeypatch.chdir(scene.path)
+    assert [found.name for found in find_sequences(".")] == ["v_discs"]
+
+
 def test_a_sequence_gives_the_same_patches_in_any_company(scene, tmp_path):
     other = write_sequence(tmp_path / "scenes" / "a_other", seed=5)
     extract([scene], tmp_path / "alone", Extraction(15))

@@ -53,6 +53,13 @@ def test_a_dot_is_where_the_convention_says_after_opencv_resized_the_image():
     assert warp(scaling((40, 60), (20, 30)), np.array([[21.5, 13.5]]))[0] == pytest.approx(centre)
 
 
+def test_what_gets_smaller_in_one_direction_is_averaged_too():
+    stripes = np.zeros((8, 64), np.uint8)
+    stripes[:, ::4] = 240  # one column in four
+    assert np.unique(resized(stripes, (8, 16))).tolist() == [60]
+    assert np.unique(resized(stripes.T.copy(), (16, 8))).tolist() == [60]
+
+
 def test_an_adapted_homography_does_to_small_images_what_the_true_one_does_to_large_ones():
     first, second = ((700, 1000), (448, 640)), ((680, 880), (495, 640))
     homography = np.array([[0.9, 0.1, 20], [-0.05, 1.1, 3], [1e-4, 2e-5, 1]])
@@ -140,7 +147,8 @@ def test_resizing_back_undoes_resizing(a, b, c, d):
     ("arguments", "message"),
     [
         (("lmeds",), "estimator 'lmeds': there are ransac, magsac"),
-        (("ransac", 0.0), r"inlier threshold 0\.0: it must be positive"),
+        (("ransac", 0.0), r"inlier threshold 0\.0: a positive number"),
+        (("ransac", float("inf")), "inlier threshold inf: a positive number"),
         (("ransac", float("nan")), "inlier threshold nan"),
         (("ransac", 3.0, -1), "seed -1: it must not be negative"),
     ],

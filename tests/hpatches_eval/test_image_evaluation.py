@@ -222,7 +222,8 @@ def test_without_sequences_there_is_nothing_to_do():
         ({"size": 99_999_999}, "size 99999999"),
         ({"size": 15}, "size 15"),
         ({"side": "wide"}, "side 'wide': there are long, short"),
-        ({"keypoints": 0}, "keypoints 0: at least 1"),
+        ({"keypoints": 0}, "keypoints 0: 1 to 16,777,216"),
+        ({"keypoints": 99_999_999_999}, "keypoints 99999999999: 1 to"),
         ({"repeats": 0}, "repeats 0: at least 1"),
     ],
 )

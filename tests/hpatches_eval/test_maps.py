@@ -110,9 +110,18 @@ def test_a_map_of_one_pixel_describes_everything_alike_and_zeros_stay_zeros():
     assert sample(np.zeros((2, 1, 1)), points, (8, 8)).tolist() == [[0, 0], [0, 0]]
 
 
-@pytest.mark.parametrize("picking", [(0, 4, 4), (10, -1, 4), (10, 4, -1)])
-def test_a_picking_that_makes_no_sense_is_refused(picking):
-    with pytest.raises(RequestError, match="at least 1 keypoint"):
+@pytest.mark.parametrize(
+    ("picking", "message"),
+    [
+        ((0, 4, 4), "0 keypoints: 1 to 16,777,216"),
+        ((2**25, 4, 4), "33554432 keypoints: 1 to 16,777,216"),
+        ((10, -1, 4), "radius -1, border 4: at least 0 pixels"),
+        ((10, 1025, 4), "the radius at most 1,024"),
+        ((10, 4, -1), "radius 4, border -1: at least 0 pixels"),
+    ],
+)
+def test_a_picking_that_makes_no_sense_is_refused(picking, message):
+    with pytest.raises(RequestError, match=message):
         Picking(*picking)
 
 
@@ -133,6 +142,24 @@ def test_a_network_of_fixed_size_gives_keypoints_in_pixels_of_the_image(onnx, ch
     expected = np.array([1] * channels + [-1] * channels) / np.sqrt(2 * channels)
     assert found.descriptors[0] == pytest.approx(expected)
     assert found.seconds.keys() == {"detection", "description"}
+
+
+def test_maps_in_half_precision_are_read_as_well(onnx):
+    class Half:
+        def __init__(self, session) -> None:
+            self.session = session
+
+        def run(self, *asked):
+            return [made.astype(np.float16) for made in self.session.run(*asked)]
+
+    finder = OnnxFinder(onnx(1, 1, 32, 48), Picking(keypoints=1))
+    image = np.zeros((32, 48), np.uint8)
+    image[20, 30] = 255
+    expected = finder(image)
+    finder.session = Half(finder.session)
+    found = finder(image)
+    assert found.keypoints.tolist() == expected.keypoints.tolist() == [[30, 20]]
+    assert found.descriptors == pytest.approx(expected.descriptors, abs=1e-3)
 
 
 def test_a_network_of_free_size_gets_multiples_of_8(onnx):

@@ -6,6 +6,7 @@ from scipy.spatial.distance import cdist
 from tiny_release import random_descriptors
 
 from hpatches_eval.descriptors import Descriptors
+from hpatches_eval.errors import DataError
 from hpatches_eval.evaluation import evaluate, summarise
 from hpatches_eval.generation import generate_retrieval, generate_verification
 from hpatches_eval.intervals import Bootstrap
@@ -178,6 +179,13 @@ def test_images_of_a_pair_are_of_the_difficulty_at_hand():
 
 def test_the_imbalanced_protocol_keeps_a_fifth():
     assert [imbalanced(n) for n in (1_000_000, 20_000, 9, 4)] == [200_000, 4000, 1, 0]
+
+
+def test_fewer_pairs_than_it_keeps_one_of_are_refused():
+    descriptors = random_descriptors(COUNTS, 16)
+    with pytest.raises(DataError, match="4 verification pairs of a kind: at least 5"):
+        evaluate(descriptors, tasks_of(COUNTS, pairs=4))
+    evaluate(descriptors, tasks_of(COUNTS, pairs=5))
 
 
 def test_the_summary_is_what_papers_print():

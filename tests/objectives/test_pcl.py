@@ -218,7 +218,8 @@ def test_the_average_of_the_first_peer_is_what_is_kept():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"peers": 1}, "peers >= 2"),
+        ({"peers": 1}, "2 to 64 peers, not 1"),
+        ({"peers": 100_000}, "2 to 64 peers"),
         ({"shared": -1}, "shared >= 0"),
         ({"views": 3}, "views 1 or 2"),
         ({"spread": -0.1}, "spread >= 0"),

@@ -76,6 +76,23 @@ def test_the_dictionary_settles_before_its_labels_count():
         assert SRM(settling=0.2)(seen).item() == pytest.approx(expected)
 
 
+def test_the_teachers_dictionary_stands_still_once_it_has_settled():
+    torch.manual_seed(0)
+    net, teacher = conv_net(3), conv_net(5)
+    learner = Learner(net, {"srm": SRM(grid=2, settling=0.5).companion(net, teacher)})
+    optimizer = torch.optim.AdamW(learner.weights, lr=1e-2)
+    taught = learner.companions["srm"].taught
+    moved = []
+    for step in range(6):
+        before = taught[0].atoms.detach().clone()
+        learner.begin_(step, 6)
+        optimizer.zero_grad()
+        learner(patches(3)).square().mean().backward()
+        optimizer.step()  # with momentum and decay of weights
+        moved.append(not torch.equal(before, taught[0].atoms))
+    assert moved == [True] * 3 + [False] * 3
+
+
 def test_the_columns_are_those_of_loops_over_pixels():
     torch.manual_seed(0)
     net, teacher = conv_net(3), conv_net(5)
@@ -169,7 +186,8 @@ def test_a_teacher_that_is_not_there_or_has_no_such_maps_is_refused():
     [
         ({"levels": 0}, "levels and grid of at least 1"),
         ({"grid": 0}, "levels and grid of at least 1"),
-        ({"atoms": 0.0}, "atoms > 0"),
+        ({"atoms": 0.0}, "0 < atoms <= 64"),
+        ({"atoms": 1e12}, "0 < atoms <= 64"),
         ({"kept": 0.0}, "0 < kept <= 1"),
         ({"kept": 1.5}, "0 < kept <= 1"),
         ({"settling": 0.0}, "0 < settling < 1"),
