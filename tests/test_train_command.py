@@ -83,7 +83,7 @@ def test_interrupted_it_says_how_to_go_on_and_then_does(folder):
     ("change", "status", "message"),
     [
         ({0: "hardnot"}, 2, "hardnot"),
-        ({0: "vgg16"}, 2, "vgg16 does not describe patches"),
+        ({0: "vgg16"}, 2, "vgg16 is a classifier: it needs --labelled"),
         ({0: "gone.safetensors"}, 1, "gone.safetensors"),
         ({"--photographs": "nowhere"}, 1, "nowhere: there is no such folder"),
         ({"--steps": "0"}, 2, "steps >= 1"),
