@@ -256,7 +256,6 @@ def test_ctrl_c_is_one_line_and_status_130(file, tmp_path, monkeypatch):
 def test_help_needs_no_heavy_module():
     program = """
 import sys
-from pathlib import Path
 import descompress
 from descompress.cli import VERBS, main
 for args in ([], *([verb] for verb in VERBS)):

@@ -206,9 +206,8 @@ def show_training(
     """Start a run of `recipe`, and show its progress."""
     from ..processes import rank
 
-    begun, trained = run.checkpoint.exists(), not recipe.anew
     worth = {}  # of what it starts from: whoever trains on sees what training adds
-    if rank() == 0 and trained and not begun:
+    if rank() == 0 and not (recipe.anew or run.checkpoint.exists()):
         worth = run.validation.measured(run.training.result)
     first = run.start(force=force)
     if rank() == 0:
