@@ -34,6 +34,10 @@ OBJECTIVES = {
 CHANGES = {  # of triplet + imitation
     "cosine": ("--schedule", "cosine"),
     "moving average, 0.99": ("--ema", "0.99"),
+    "three times the rate": ("--lr", "9e-3"),
+    "Muon": ("--optimizer", "muon"),
+    "Muon, three times the rate": ("--optimizer", "muon", "--lr", "9e-3"),
+    "Muon, ten times the rate": ("--optimizer", "muon", "--lr", "3e-2"),
     "a third of the steps": ("--steps", "400"),
     "three times the steps": ("--steps", "3600"),
     "batches of 128, four times the steps": ("--batch", "128", "--steps", "4800"),

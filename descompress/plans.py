@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from . import processes
 from .errors import RequestError
+from .optimizers import OPTIMIZERS
 
 MOST_STEPS, MOST_PARTS, HIGHEST = 10_000_000, 1024, 1e3  # far above every use
 SCHEDULES: dict[
@@ -26,7 +27,8 @@ class Plan:
         lr: The highest learning rate, reached after `warmup` steps and then lowered to 0.
         schedule: How it is lowered: "linear", along a straight line, as HardNet's was, "cosine",
             along half a cosine, or "constant": not at all.
-        weight_decay: AdamW's, decoupled from the gradient.
+        optimizer: "adamw", or "muon": see `optimizers`.
+        weight_decay: Decoupled from the gradient.
         ema: Decay of the moving average of the weights that is validated and kept, 0 for none.
         parts: Batches of the source whose pairs are told apart in one step.
         bf16: Run the network in bfloat16 where that is safe (autocast); the loss stays in float32.
@@ -36,6 +38,7 @@ class Plan:
     lr: float = 2e-3
     schedule: str = "linear"
     warmup: int = 100
+    optimizer: str = "adamw"
     weight_decay: float = 1e-4
     ema: float = 0.0
     parts: int = 1
@@ -50,6 +53,8 @@ class Plan:
             raise RequestError(f"{self}: at most {MOST_STEPS:,} steps of {MOST_PARTS:,} parts")
         if self.schedule not in SCHEDULES:
             raise RequestError(f"schedule {self.schedule!r}: there are {', '.join(SCHEDULES)}")
+        if self.optimizer not in OPTIMIZERS:
+            raise RequestError(f"optimizer {self.optimizer!r}: there are {', '.join(OPTIMIZERS)}")
         if not 0 <= self.ema < 1 or not 0 <= self.weight_decay <= HIGHEST:
             raise RequestError(
                 f"{self}: 0 <= ema < 1 and weight_decay of 0 to {HIGHEST:g} are needed"

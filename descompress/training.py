@@ -42,13 +42,14 @@ from .interrupts import interrupts_held
 from .looks import AnyBatch, look, sides
 from .objectives import Learner, Weighted, follow_
 from .objectives.companions import in_rows
+from .optimizers import OPTIMIZERS
 from .plans import Plan
 
 _UNFIT = (LookupError, RuntimeError, ValueError, TypeError, AttributeError, OverflowError)
 
 
 class Training:
-    """A network on its way: with its optimiser, at some step of a plan.
+    """A network on its way: with its optimisers, at some step of a plan.
 
     Args:
         net: Trained in place.
@@ -84,9 +85,8 @@ class Training:
         self.torn = False  # in the middle of a step, or left there by an error
         with _seeded(seed, device=next(net.parameters()).device):
             self.learner = Learner(net, objective.companions(net, self.teacher))
-        self.optimizer = torch.optim.AdamW(
-            self.learner.weights, lr=plan.lr, weight_decay=plan.weight_decay
-        )
+        how = {"lr": plan.lr, "weight_decay": plan.weight_decay}
+        self.optimizers = OPTIMIZERS[plan.optimizer](self.learner, self.learner.weights, **how)
 
     @property
     def numbers(self) -> list[int]:
@@ -123,15 +123,17 @@ class Training:
         self.learner.begin_(self.step, self.plan.steps)
         device = next(self.net.parameters()).device
         on_device = [_moved(part, device) for part in parts]
-        self.optimizer.zero_grad(set_to_none=True)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
         terms = self._backward(on_device)
         loss = sum(terms.values())
         if not math.isfinite(loss):
             raise TrainingError(f"step {self.step}: the loss is {loss}; lower the rate")
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.plan.rate(self.step)
         processes.share_gradients_(self.learner)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = self.plan.rate(self.step)
+            optimizer.step()
         processes.share_statistics_(self.learner)
         self.step, self.terms = self.step + 1, terms
         self._follow()
@@ -214,7 +216,7 @@ class Training:
             "net": self.net.state_dict(),
             "companions": self.learner.companions.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
         }
         with replacing(path, force=True) as new:
             torch.save(state, new)
@@ -237,7 +239,8 @@ class Training:
             self.learner.companions.load_state_dict(state.get("companions", {}))
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(kept)
             self.step = int(state["step"])
         except _UNFIT as error:
             line = (str(error).splitlines() or [type(error).__name__])[0]

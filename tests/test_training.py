@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from descompress.description import describe
 from descompress.errors import FileError, RequestError, TrainingError
 from descompress.nets import build
 from descompress.objectives import Weighted
+from descompress.optimizers import OPTIMIZERS
 from descompress.plans import Plan
 from descompress.processes import processes
 from descompress.runs import Run
@@ -38,7 +40,7 @@ def source(step: int) -> tuple[np.ndarray, np.ndarray]:
 TRIPLET = Weighted.read({"triplet": {}})
 
 
-def training(steps: int = 6, **plan: float) -> Training:
+def training(steps: int = 6, **plan: Any) -> Training:
     torch.manual_seed(0)
     return Training(build(SMALL), TRIPLET, Plan(steps, warmup=2, **plan))
 
@@ -48,21 +50,24 @@ def losses(run: Training, until: int | None = None) -> list[float]:
     return [terms["triplet"] for terms in run.run(stream(source, numbers))]
 
 
-def test_the_loss_goes_down():
-    run = training(40, lr=1e-2)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_loss_goes_down(optimizer):
+    run = training(40, lr=1e-2, optimizer=optimizer)
     curve = [t["triplet"] for t in run.run(stream(lambda step: source(0), run.numbers))]
     assert np.mean(curve[-5:]) < 0.8 * np.mean(curve[:5])
 
 
-@pytest.mark.parametrize("stop", [1, 3, 5])
-def test_a_training_stopped_at_any_step_goes_on_to_the_same_curve(tmp_path, stop):
-    whole = training()
+@pytest.mark.parametrize(
+    ("stop", "optimizer"), [(1, "adamw"), (3, "adamw"), (5, "adamw"), (3, "muon")]
+)
+def test_a_training_stopped_at_any_step_goes_on_to_the_same_curve(tmp_path, stop, optimizer):
+    whole = training(optimizer=optimizer)
     expected = losses(whole)
-    first = training()
+    first = training(optimizer=optimizer)
     begun = losses(first, stop)
     first.save(tmp_path / "run.ckpt")
     torch.manual_seed(99)
-    second = Training(build(SMALL), TRIPLET, Plan(6, warmup=2))
+    second = Training(build(SMALL), TRIPLET, Plan(6, warmup=2, optimizer=optimizer))
     second.restore(tmp_path / "run.ckpt")
     assert begun + losses(second) == expected
     for name, tensor in whole.net.state_dict().items():
@@ -433,6 +438,7 @@ def test_a_teacher_is_asked_where_batches_come_without_its_descriptors():
         ({"ema": 1.0}, "ema < 1"),
         ({"parts": 0}, "0 parts"),
         ({"weight_decay": -1.0}, "weight_decay of 0 to 1000"),
+        ({"optimizer": "sgd"}, "optimizer 'sgd': there are adamw, muon"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(bad, message):
@@ -524,14 +530,14 @@ def test_a_device_that_is_not_there_is_refused():
 def test_an_interrupt_waits_for_the_end_of_a_step(tmp_path):
     run = Run(tmp_path / "a.safetensors", training(), source, NOTHING, 0, 100, 100)
     run.start(force=False)
-    inner = run.training.optimizer.step
+    inner = run.training.optimizers[0].step
 
     def interrupted() -> None:
         if run.training.step == 2:
             signal.raise_signal(signal.SIGINT)
         inner()
 
-    run.training.optimizer.step = interrupted
+    run.training.optimizers[0].step = interrupted
     with pytest.raises(KeyboardInterrupt):
         list(run.rows())
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

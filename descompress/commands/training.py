@@ -33,9 +33,10 @@ _CLASSES = [
 ]
 _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is the default
     click.option("--steps", type=int, help="Changes of the weights.  [default: 4000]"),
-    click.option("--lr", type=float, help="Highest learning rate (AdamW).  [default: 0.002]"),
+    click.option("--lr", type=float, help="Highest learning rate.  [default: 0.002]"),
     click.option("--schedule", help="linear or cosine, down to 0, or constant.  [default: linear]"),
     click.option("--warmup", type=int, help="Steps to the highest rate.  [default: 100]"),
+    click.option("--optimizer", help="adamw or muon.  [default: adamw]"),
     click.option("--weight-decay", type=float, help="[default: 0.0001]"),
     click.option("--ema", type=float, help="Decay of a moving average to keep.  [default: none]"),
     click.option(
@@ -89,7 +90,7 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
     click.option("--force", is_flag=True, help="Replace OUT."),
 ]
 _OF_DATA = ("batch", "tour_share", "batches", "views", "height", "width", "zoom")
-_OF_PLAN = ("steps", "lr", "schedule", "warmup", "weight_decay", "ema", "parts")
+_OF_PLAN = ("steps", "lr", "schedule", "warmup", "optimizer", "weight_decay", "ema", "parts")
 
 
 def training_options(command: Callable[..., None]) -> Callable[..., None]:
