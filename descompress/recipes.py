@@ -36,6 +36,7 @@ from .nets import NETS
 from .objectives import Weighted
 from .plans import Plan
 from .pruning import Pruning
+from .settings import fitted
 from .shelf import read_toml
 
 DESCRIPTIONS = {"about", "card"}
@@ -184,10 +185,7 @@ def merged(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, Any
 
 def _plain(name: str, value: Any) -> Any:
     kind = {"start": str, "teacher": str, "dropout": float}.get(name, int)
-    fitted = _like(0.0, value) if kind is float else value
-    if fitted is not None and type(fitted) is not kind:
-        raise RequestError(f"the recipe's {name} must be {kind.__name__}, not {value!r}")
-    return fitted
+    return None if value is None else fitted(kind, value, f"the recipe's {name}")
 
 
 def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -201,17 +199,8 @@ def _filled(kind: type, settings: Mapping[str, Any], what: str) -> Any:
     """A dataclass of numbers and names, each setting being like its default."""
     defaults = {f.name: f.default for f in fields(kind)}
     _only(settings, defaults, f"[{what}]")
-    fitted = {name: _like(defaults[name], value) for name, value in settings.items()}
-    for name, value in fitted.items():
-        wanted = int if name == "steps" else type(defaults[name])
-        if type(value) is not wanted:
-            raise RequestError(f"[{what}] {name} must be {wanted.__name__}, not {value!r}")
-    return kind(**fitted)
-
-
-def _like(default: Any, value: Any) -> Any:
-    whole = isinstance(value, int) and not isinstance(value, bool)
-    return float(value) if isinstance(default, float) and whole else value
+    kinds = {name: type(default) for name, default in defaults.items()} | {"steps": int}
+    return kind(**{n: fitted(kinds[n], value, f"[{what}] {n}") for n, value in settings.items()})
 
 
 def _only(content: Mapping[str, Any], known: Mapping[str, Any], what: str) -> None:

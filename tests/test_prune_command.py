@@ -306,7 +306,7 @@ def test_tables_say_what_they_mean():
         assert Pruning.read(json.loads(json.dumps(asked.to_json()))) == asked
     with pytest.raises(RequestError, match=r"\[prune\] has no 'mac'; it has macs, params"):
         Pruning.read({"macs": 0.25, "mac": 1})
-    with pytest.raises(RequestError, match=r"\[prune\] assistants must be int, not 1.5"):
+    with pytest.raises(RequestError, match=r"\[prune\] assistants must be a whole number, not 1.5"):
         Pruning.read({"macs": 0.25, "assistants": 1.5})
 
 

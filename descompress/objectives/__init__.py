@@ -1,7 +1,6 @@
 """What a training minimises: weighted sums of losses of descriptors, one file each."""
 
 import math
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..errors import RequestError
+from ..settings import fitted
 from .base import Judged, Look, Objective, Seen, Viewed
 from .bkd import BKD
 from .classes import CrossEntropy, SoftLabels
@@ -60,7 +60,8 @@ def objective(name: str, settings: Mapping[str, Any]) -> Objective:
     if unknown := sorted(settings.keys() - defaults.keys()):
         known = ", ".join(["weight", *defaults])
         raise RequestError(f"{name} has no setting {unknown[0]!r}; it has {known}")
-    return kind(**{key: _like(defaults[key], v, f"{name}: {key}") for key, v in settings.items()})
+    kinds = {key: type(defaults[key]) for key in settings}
+    return kind(**{key: fitted(kinds[key], v, f"{name}: {key}") for key, v in settings.items()})
 
 
 @dataclass(frozen=True)
@@ -142,16 +143,7 @@ def _term(name: str, settings: Any) -> tuple[float, Objective]:
         raise RequestError(f"{name}: settings are a table, not {settings!r}")
     own = {key: value for key, value in settings.items() if key != "weight"}
     loss = objective(name, own)  # first, since an unknown name says more than a bad weight
-    return _like(1.0, settings.get("weight", 1.0), f"{name}: weight"), loss
-
-
-def _like(default: Any, value: Any, what: str) -> Any:
-    """`value` as a number of the type of `default`, an int being a float too."""
-    kinds = (int, float) if isinstance(default, float) else (int,)
-    if type(value) not in kinds or not abs(value) <= sys.float_info.max:
-        wanted = "a finite number" if isinstance(default, float) else "a whole number"
-        raise RequestError(f"{what} must be {wanted}, not {value!r}")
-    return type(default)(value)
+    return fitted(float, settings.get("weight", 1.0), f"{name}: weight"), loss
 
 
 __all__ = [

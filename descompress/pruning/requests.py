@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RequestError
+from ..settings import fitted
 from .budgets import KINDS, Budget
 from .criteria import CRITERIA
 
@@ -78,12 +79,8 @@ class Pruning:
         if unknown := sorted(settings.keys() - _TYPES.keys()):
             known = ", ".join((*KINDS, *_TYPES))
             raise RequestError(f"[prune] has no {unknown[0]!r}; it has {known}")
-        if type(settings.get("hints")) is int:
-            settings["hints"] = float(settings["hints"])
-        for name, value in settings.items():
-            if type(value) is not _TYPES[name]:
-                raise RequestError(f"[prune] {name} must be {_TYPES[name].__name__}, not {value!r}")
-        return cls(Budget.parse(budgets[0], str(table[budgets[0]])), **settings)
+        own = {name: fitted(_TYPES[name], v, f"[prune] {name}") for name, v in settings.items()}
+        return cls(Budget.parse(budgets[0], str(table[budgets[0]])), **own)
 
     def to_json(self) -> dict[str, Any]:
         """What `read` makes the same of."""
