@@ -56,12 +56,6 @@ def similarity(x: float, y: float, radius: float, angle: float) -> Float[np.ndar
     return np.array([[c, -s, x], [s, c, y], [0, 0, 1]])
 
 
-def corners(frame: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, "4 2"]:
-    """Pixels of the corners of the patch: upper left, upper right, lower right, lower left."""
-    points = frame @ CORNERS
-    return (points[:2] / points[2]).T
-
-
 def inside(frame: Float[np.ndarray, "3 3"], shape: tuple[int, int]) -> bool:
     """Whether the whole patch lies on an image of this (height, width).
 
@@ -174,16 +168,6 @@ DIFFICULTIES = {
 def _rotation(angle: float) -> Float[np.ndarray, "2 2"]:
     c, s = np.cos(angle), np.sin(angle)
     return np.array([[c, -s], [s, c]])
-
-
-def overlap(jitter: Float[np.ndarray, "3 3"], samples: int = 200) -> float:
-    """Intersection over union of the unit circle and the ellipse that `jitter` makes of it."""
-    reach = np.abs(jitter[:2]).sum() + 1
-    line = np.linspace(-reach, reach, samples)
-    points = np.stack([*np.meshgrid(line, line), np.ones((samples, samples))])
-    back = np.einsum("ij,jhw->ihw", np.linalg.inv(jitter), points)
-    circle, ellipse = (np.hypot(p[0], p[1]) <= 1 for p in (points, back))
-    return float((circle & ellipse).sum() / (circle | ellipse).sum())
 
 
 def circle_overlaps(

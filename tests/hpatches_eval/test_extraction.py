@@ -6,12 +6,13 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from ellipses import overlap
 
 from hpatches_eval.cli import main
 from hpatches_eval.detection import detect
 from hpatches_eval.errors import DataError, OutputError, RequestError
 from hpatches_eval.extraction import Extraction, _choose, extract, extract_sequence
-from hpatches_eval.frames import inside, overlap, pyramid
+from hpatches_eval.frames import inside, pyramid
 from hpatches_eval.sequences import ImageSequence, find_sequences
 
 HOMOGRAPHY = np.array([[0.95, 0.05, 6], [-0.04, 0.97, 9], [5e-5, 2e-5, 1]])
