@@ -35,8 +35,9 @@ weights: setup
 
 # SuperPoint and what is distilled from it, stage after stage: make image-weights PHOTOGRAPHS=folder
 IMAGE_STAGES = superpoint.shapes superpoint.points superpoint.first superpoint \
-	superpoint.tiny.shapes superpoint.tiny.points superpoint.tiny.first superpoint.tiny.second superpoint.tiny \
-	superpoint.cdp5.first superpoint.cdp5.zoomed superpoint.cdp5.third superpoint.cdp5
+	superpoint.tiny.shapes superpoint.tiny.points superpoint.tiny.first superpoint.tiny.second superpoint.tiny.third \
+	superpoint.tiny.fourth superpoint.tiny \
+	superpoint.cdp5.first superpoint.cdp5.zoomed superpoint.cdp5.third superpoint.cdp5.fourth superpoint.cdp5
 
 image-weights: setup
 	mkdir -p out

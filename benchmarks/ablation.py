@@ -37,7 +37,6 @@ CHANGES = {  # of triplet + imitation
     "three times the rate": ("--lr", "9e-3"),
     "Muon": ("--optimizer", "muon"),
     "Muon, three times the rate": ("--optimizer", "muon", "--lr", "9e-3"),
-    "Muon, ten times the rate": ("--optimizer", "muon", "--lr", "3e-2"),
     "a third of the steps": ("--steps", "400"),
     "three times the steps": ("--steps", "3600"),
     "batches of 128, four times the steps": ("--batch", "128", "--steps", "4800"),

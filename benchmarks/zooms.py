@@ -1,6 +1,6 @@
 """How image networks bear changes of scale and turns: the table of docs/images.md.
 
-    python benchmarks/zooms.py PHOTOGRAPHS NET... [--cache FOLDER]
+    python benchmarks/zooms.py PHOTOGRAPHS NET... [--cache FOLDER] [--only VIEWS] [--threshold T]
 
 Held-out photographs, as training holds them back, are turned, tilted and scaled; keypoints of both
 are matched. Then the views that a training is validated on. RootSIFT comes last.
@@ -18,6 +18,7 @@ from descompress.data.photographs import held_out
 from descompress.data.scenes import images_of, read_scenes
 from descompress.data.viewpoints import Viewpoints, middle
 from descompress.features import finder
+from descompress.selection import Selection
 from descompress.viewing import Views
 from hpatches_eval.finders import rootsift
 from hpatches_eval.frames import Pyramid, similarity, view
@@ -46,7 +47,15 @@ def changed(
 @click.argument("photographs", type=click.Path(path_type=Path, exists=True))
 @click.argument("nets", nargs=-1, required=True)
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder to keep found points in.")
-def main(photographs: Path, nets: tuple[str, ...], cache: Path | None) -> None:
+@click.option("--only", multiple=True, help="Views to match, e.g. validation; all if left out.")
+@click.option("--threshold", type=float, default=0.005, show_default=True, help="Of scores.")
+def main(
+    photographs: Path,
+    nets: tuple[str, ...],
+    cache: Path | None,
+    only: tuple[str, ...],
+    threshold: float,
+) -> None:
     """Match keypoints of NETS between photographs of PHOTOGRAPHS and changed views of them."""
     scenes = [scene for scene in read_scenes(photographs, cache) if held_out(scene.name)]
     groups = {
@@ -60,9 +69,12 @@ def main(photographs: Path, nets: tuple[str, ...], cache: Path | None) -> None:
         for rng in [np.random.default_rng([7, *(round(100 * part) for part in change)])]
     }
     groups["validation"] = Views.of(images_of(scenes))
+    groups = {name: groups[name] for name in only or groups}
+    selection = Selection(threshold=threshold)
     click.echo("| network | views | AUC of H@5 | MMA@1 | MMA@3 | repeatability@3 |")
     click.echo("| --- | --- | ---: | ---: | ---: | ---: |")
-    finders = {name: finder(descompress.load(name)) for name in nets} | {"RootSIFT": rootsift(1000)}
+    finders = {name: finder(descompress.load(name), selection) for name in nets}
+    finders |= {"RootSIFT": rootsift(1000)}
     for name, find in finders.items():
         for views, group in groups.items():
             area, close, _, accuracy, repeated = group.found(find, RADII).values()
