@@ -275,7 +275,7 @@ def test_what_does_not_fit_is_refused_in_a_line(folder, tmp_path):
         ("--views", "0"): "0 views in a batch",
         ("--zoom", "-1"): "a zoom of -1.0 octaves: 0 to 3",
         ("--zoom", "4"): "a zoom of 4.0 octaves: 0 to 3",
-        ("--zoom", "nan"): "a zoom of nan octaves: 0 to 3",
+        ("--zoom", "nan"): "[data] zoom must be a finite number, not nan",
     }
     for extra, line in wrong.items():
         args = train(folder, "wrong.safetensors", *extra, start=folder / "net.safetensors")

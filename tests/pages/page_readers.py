@@ -54,7 +54,12 @@ UNTRIED = {  # and why
     ("descompress", "convert", "TRAINED"): SHELF,
     ("descompress", "weights", "index"): SHELF,
     ("descompress", "weights", "table", "--into"): SHELF,
-    ("descompress", "distill", "weights/recipes/hardnet.tiny.toml", "small.safetensors"): ELSEWHERE,
+    (
+        "descompress",
+        "distill",
+        "weights/recipes/hardnet.tiny.first.toml",
+        "small.safetensors",
+    ): ELSEWHERE,
 }
 
 HAS = {  # by page, names in the folder it is read in: see `material`
