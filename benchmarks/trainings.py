@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,7 @@ def called(*words: str) -> None:
     subprocess.run([sys.executable, "-m", "descompress", *words], check=True)
 
 
-def chosen(rows: Mapping[str, Sequence[str]], only: Sequence[str]) -> dict[str, Sequence[str]]:
+def chosen(rows: Mapping[str, Any], only: Sequence[str]) -> dict[str, Any]:
     """The rows to run: all, or those named."""
     if unknown := sorted(set(only) - rows.keys()):
         raise click.BadParameter(f"{unknown[0]!r} is no row", param_hint="--only")

@@ -7,15 +7,17 @@ are matched. Then the views that a training is validated on. RootSIFT comes last
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
 import numpy as np
 from jaxtyping import Float, UInt8
+from trainings import chosen
 
 import descompress
 from descompress.data.photographs import held_out
-from descompress.data.scenes import images_of, read_scenes
+from descompress.data.scenes import Scene, images_of, read_scenes
 from descompress.data.viewpoints import Viewpoints, middle
 from descompress.features import finder
 from descompress.selection import Selection
@@ -43,12 +45,29 @@ def changed(
     return view(levels, there, levels.shape), np.linalg.inv(there)
 
 
+def views(scenes: list[Scene], scale: float, turn: float) -> Views:
+    """The first photographs, each with one changed view."""
+    rng = np.random.default_rng([7, round(100 * scale), round(100 * turn)])
+    return Views(
+        [(s.levels.levels[0], [changed(s.levels, scale, turn, rng)]) for s in scenes[:PHOTOGRAPHS]]
+    )
+
+
+VIEWS = {
+    **{f"x {scale:g}": partial(views, scale=scale, turn=0.0) for scale in SCALES},
+    **{f"turned by {turn:g}": partial(views, scale=1.0, turn=turn) for turn in TURNS},
+    "validation": lambda scenes: Views.of(images_of(scenes)),
+}
+
+
 @click.command()
 @click.argument("photographs", type=click.Path(path_type=Path, exists=True))
 @click.argument("nets", nargs=-1, required=True)
 @click.option("--cache", type=click.Path(path_type=Path), help="Folder to keep found points in.")
 @click.option("--only", multiple=True, help="Views to match, e.g. validation; all if left out.")
-@click.option("--threshold", type=float, default=0.005, show_default=True, help="Of scores.")
+@click.option(
+    "--threshold", type=float, default=Selection().threshold, show_default=True, help="Of scores."
+)
 def main(
     photographs: Path,
     nets: tuple[str, ...],
@@ -58,28 +77,17 @@ def main(
 ) -> None:
     """Match keypoints of NETS between photographs of PHOTOGRAPHS and changed views of them."""
     scenes = [scene for scene in read_scenes(photographs, cache) if held_out(scene.name)]
-    groups = {
-        name: Views(
-            [(s.levels.levels[0], [changed(s.levels, *change, rng)]) for s in scenes[:PHOTOGRAPHS]]
-        )
-        for name, change in (
-            *((f"x {scale:g}", (scale, 0.0)) for scale in SCALES),
-            *((f"turned by {turn:g}", (1.0, turn)) for turn in TURNS),
-        )
-        for rng in [np.random.default_rng([7, *(round(100 * part) for part in change)])]
-    }
-    groups["validation"] = Views.of(images_of(scenes))
-    groups = {name: groups[name] for name in only or groups}
+    groups = {name: make(scenes) for name, make in chosen(VIEWS, only).items()}
     selection = Selection(threshold=threshold)
     click.echo("| network | views | AUC of H@5 | MMA@1 | MMA@3 | repeatability@3 |")
     click.echo("| --- | --- | ---: | ---: | ---: | ---: |")
     finders = {name: finder(descompress.load(name), selection) for name in nets}
     finders |= {"RootSIFT": rootsift(1000)}
     for name, find in finders.items():
-        for views, group in groups.items():
+        for seen, group in groups.items():
             area, close, _, accuracy, repeated = group.found(find, RADII).values()
             cells = " | ".join(f"{value:.3f}" for value in (area, close, accuracy, repeated))
-            click.echo(f"| `{name}` | {views} | {cells} |")
+            click.echo(f"| `{name}` | {seen} | {cells} |")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ the network that came out.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ from .nets import NETS
 from .objectives import Weighted
 from .plans import Plan
 from .pruning import Pruning
-from .settings import fitted
+from .settings import fitted, kinds_of, require_known
 from .shelf import read_toml
 
 DESCRIPTIONS = {"about", "card"}
@@ -117,9 +117,8 @@ class Recipe:
         Raises:
             RequestError: A table or setting that does not exist, or one of the wrong kind.
         """
-        known = {f.name: f.type for f in fields(cls)}
         content = {name: value for name, value in content.items() if name not in DESCRIPTIONS}
-        _only(content, known, "the recipe")
+        require_known(content, kinds_of(cls), "the recipe")
         if not isinstance(content.get("start"), str):
             raise RequestError("the recipe needs start: a network, a preset or a file")
         names = ("plan", "data", "net", "objectives", "prune")
@@ -196,13 +195,7 @@ def _table(content: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _filled(kind: type, settings: Mapping[str, Any], what: str) -> Any:
-    """A dataclass of numbers and names, each setting being like its default."""
-    defaults = {f.name: f.default for f in fields(kind)}
-    _only(settings, defaults, f"[{what}]")
-    kinds = {name: type(default) for name, default in defaults.items()} | {"steps": int}
+    """A dataclass of numbers and names."""
+    kinds = kinds_of(kind)
+    require_known(settings, kinds, f"[{what}]")
     return kind(**{n: fitted(kinds[n], value, f"[{what}] {n}") for n, value in settings.items()})
-
-
-def _only(content: Mapping[str, Any], known: Mapping[str, Any], what: str) -> None:
-    if unknown := sorted(content.keys() - known.keys()):
-        raise RequestError(f"{what} has no {unknown[0]!r}; it has {', '.join(known)}")

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from ..errors import RequestError
-from ..settings import fitted
+from ..settings import fitted, kinds_of
 from .base import Judged, Look, Objective, Seen, Viewed
 from .bkd import BKD
 from .classes import CrossEntropy, SoftLabels
@@ -56,11 +56,10 @@ def objective(name: str, settings: Mapping[str, Any]) -> Objective:
     if name not in OBJECTIVES:
         raise RequestError(f"unknown objective {name!r}; there are {', '.join(OBJECTIVES)}")
     kind = OBJECTIVES[name]
-    defaults = {f.name: f.default for f in fields(kind)}
-    if unknown := sorted(settings.keys() - defaults.keys()):
-        known = ", ".join(["weight", *defaults])
+    kinds = kinds_of(kind)
+    if unknown := sorted(settings.keys() - kinds.keys()):
+        known = ", ".join(["weight", *kinds])
         raise RequestError(f"{name} has no setting {unknown[0]!r}; it has {known}")
-    kinds = {key: type(defaults[key]) for key in settings}
     return kind(**{key: fitted(kinds[key], v, f"{name}: {key}") for key, v in settings.items()})
 
 

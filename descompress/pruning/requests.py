@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import RequestError
-from ..settings import fitted
+from ..settings import fitted, kinds_of, require_known
 from .budgets import KINDS, Budget
 from .criteria import CRITERIA
 
@@ -23,13 +23,6 @@ CASCADE, STRUCTURE = "cascade", "structure"
 LEARNED = (CASCADE, STRUCTURE)
 MOST_ASSISTANTS = 64  # each is another network that learns along
 BALANCED = (CASCADE, "balanced")  # every layer keeps enough channels: see balance
-_TYPES = {
-    "criterion": str,
-    "assistants": int,
-    "steps": int,
-    "prune_first": bool,
-    "hints": float,
-}
 
 
 @dataclass(frozen=True)
@@ -76,9 +69,7 @@ class Pruning:
                 f"{' and '.join(budgets) or 'none'}"
             )
         settings = {name: value for name, value in table.items() if name not in KINDS}
-        if unknown := sorted(settings.keys() - _TYPES.keys()):
-            known = ", ".join((*KINDS, *_TYPES))
-            raise RequestError(f"[prune] has no {unknown[0]!r}; it has {known}")
+        require_known(settings, (*KINDS, *_TYPES), "[prune]")
         own = {name: fitted(_TYPES[name], v, f"[prune] {name}") for name, v in settings.items()}
         return cls(Budget.parse(budgets[0], str(table[budgets[0]])), **own)
 
@@ -88,3 +79,6 @@ class Pruning:
         seconds = "s" if self.budget.kind == "latency" and not self.budget.share else ""
         own = {name: getattr(self, name) for name in _TYPES}
         return {self.budget.kind: amount + seconds, **own}
+
+
+_TYPES = {name: kind for name, kind in kinds_of(Pruning).items() if name != "budget"}
