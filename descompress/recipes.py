@@ -52,6 +52,8 @@ class Data:
         batch: Pairs.
         tour_share: Share of the pairs that come from tours and releases, where there are any
             beside photographs.
+        least_jitter: How much the second views of points on photographs are disturbed at least,
+            as a share of the most, where they stay on the photograph.
         batches: How many batches of a pack to learn from; 0 for all.
         views: Pairs of views in a batch, for image networks.
         height, width: Of a view, in pixels; multiples of 8.
@@ -61,6 +63,7 @@ class Data:
 
     batch: int = 512
     tour_share: float = 0.3
+    least_jitter: float = 0.0
     batches: int = 0
     views: int = 8
     height: int = 240
@@ -77,8 +80,11 @@ class Data:
             )
         if not 0 <= self.zoom <= MOST_ZOOM:
             raise RequestError(f"a zoom of {self.zoom} octaves: 0 to {MOST_ZOOM:g}")
-        if self.batch < 2 or not 0 <= self.tour_share <= 1 or self.batches < 0:
-            raise RequestError(f"{self}: batch >= 2, 0 <= tour_share <= 1 and batches >= 0")
+        shares = self.tour_share, self.least_jitter
+        if self.batch < 2 or self.batches < 0 or not all(0 <= share <= 1 for share in shares):
+            raise RequestError(
+                f"{self}: batch >= 2, 0 <= tour_share, least_jitter <= 1 and batches >= 0"
+            )
         pixels = self.views * self.height * self.width
         if self.batch > MOST_PAIRS or pixels > MOST_PIXELS:
             raise RequestError(

@@ -123,7 +123,8 @@ def _data(
     if material.points is not None:
         raise RequestError("--points are for image networks to learn; others learn patches")
     mixture = read_mixture(material, progress)
-    source = mixture.source(recipe.data.batch, recipe.data.tour_share, recipe.seed)
+    data = recipe.data
+    source = mixture.source(data.batch, data.tour_share, recipe.seed, data.least_jitter)
     return _Data(source, held_out_validation(mixture), fingerprint(mixture.names()))
 
 
@@ -185,10 +186,14 @@ def _packed(
 ) -> _Data:
     if not material.empty:
         raise RequestError("a pack holds what was learned from: give one or the other")
-    if (share := pack.asked.get("tour_share")) != recipe.data.tour_share:
-        raise RequestError(
-            f"{pack.root}: {share} of the pairs are of tours; {recipe.data.tour_share} asked"
-        )
+    for name in pack.shaped_by:
+        made, asked = pack.asked.get(name, 0.0), getattr(recipe.data, name)
+        if made != asked:
+            option = f"--{name.replace('_', '-')}"
+            raise RequestError(
+                f"{pack.root}: made with {option} {made}, and {asked} is asked: make a pack with "
+                f"{option} {asked}, or ask for {made}"
+            )
     taught = None
     if teacher is not None and recipe.objectives.needs_teacher:
         taught = teacher_descriptors(pack, teacher, progress)

@@ -4,7 +4,7 @@ Two numbers, as in HPatches and in PhotoTour: the mean average precision of matc
 points of held-out photographs, and the false positive rate at 95 % recall on held-out tracks.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -26,6 +26,7 @@ from .description import describe
 from .sizing import SIZE, shrunk
 
 Patches = Float[np.ndarray, "b 32 32"]
+Descriptors = Float[np.ndarray, "b d"]
 
 
 @dataclass(frozen=True)
@@ -48,16 +49,28 @@ class Validation:
 
     def matching(self, net: nn.Module) -> float | None:
         """Mean average precision over views and difficulties, as in HPatches; None without."""
-        values = [ap for views in self.views for ap in _matching(net, views)]
-        return float(np.mean(values)) if values else None
+        values = self.matching_by_difficulty(net).values()
+        return float(np.mean([*values])) if values else None
+
+    def matching_by_difficulty(self, net: nn.Module) -> dict[str, float]:
+        """Mean average precision over the views of each difficulty, by its letter."""
+        if not self.views:
+            return {}
+        found = [_matching(net, views) for views in self.views]
+        return {name: float(np.mean([each[name] for each in found])) for name in DIFFICULTIES}
 
     def fpr95(self, net: nn.Module) -> float | None:
         """False positive rate at 95 % recall; None without tours."""
+        found = self.false_positive_rates(net, (0.95,))
+        return found[0] if found else None
+
+    def false_positive_rates(self, net: nn.Module, recalls: Sequence[float]) -> list[float]:
+        """The share of wrong pairs taken for right ones, at each recall; none without tours."""
         if self.tour is None:
-            return None
+            return []
         first, second, same = self.tour
         distance = np.linalg.norm(describe(net, first) - describe(net, second), axis=1)
-        return fpr_at_recall(-distance, same)
+        return [fpr_at_recall(-distance, same, recall) for recall in recalls]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """What `from_arrays` makes the same validation of; grey values as bytes."""
@@ -111,14 +124,18 @@ def held_out_validation(mixture: Mixture) -> Validation:
     return Validation([*views, *map(release_views, mixture.held_sequences[:24])], tour)
 
 
-def _matching(net: nn.Module, views: dict[str, Patches]) -> Iterator[float]:
+def _matching(net: nn.Module, views: dict[str, Patches]) -> dict[str, float]:
     found = {name: describe(net, patches) for name, patches in views.items()}
     reference = found.pop("ref")
-    for other in found.values():
-        distance = np.sqrt(np.maximum(2 - 2 * reference @ other.T, 0))
-        nearest = distance.argmin(1)
-        correct = nearest == np.arange(len(nearest))
-        yield ap(-distance[np.arange(len(nearest)), nearest], correct, positives=len(correct))
+    return {name: _precision(reference, other) for name, other in found.items()}
+
+
+def _precision(reference: Descriptors, other: Descriptors) -> float:
+    """Average precision of the nearest of each; row i of both is one point."""
+    distance = np.sqrt(np.maximum(2 - 2 * reference @ other.T, 0))
+    nearest = distance.argmin(1)
+    correct = nearest == np.arange(len(nearest))
+    return ap(-distance[np.arange(len(nearest)), nearest], correct, positives=len(correct))
 
 
 def photograph_views(

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import torch
 from calls import run
@@ -50,6 +51,27 @@ def test_a_pack_holds_what_was_asked_for_and_is_not_made_again(folder):
     status, said = run(*pack(folder, "pack"))
     assert status == 1
     assert "exists already" in said
+
+
+def test_a_pack_of_strongly_disturbed_views_is_learned_from_as_such(folder):
+    status, said = run(*pack(folder, "strong"), "--least-jitter", "0.9")
+    assert status == 0, said
+    weak, strong = (Pack.read(folder / name) for name in ("pack", "strong"))
+    assert (weak.asked["least_jitter"], strong.asked["least_jitter"]) == (0.0, 0.9)
+    assert not np.array_equal(weak.patches, strong.patches)
+    args = distill(folder, "cdp2", "strong.safetensors", "--pack", folder / "strong")
+    status, said = run(*args)
+    assert (status, "make a pack with --least-jitter 0.0" in said) == (2, True)
+    status, said = run(*args, "--least-jitter", "0.9")
+    assert status == 0, said
+
+
+def test_a_share_that_is_none_is_refused_before_anything_is_made(folder):
+    for option in ("--least-jitter", "--tour-share"):
+        status, said = run(*pack(folder, "none"), option, "1.5")
+        assert status == 2
+        assert "1.5" in said
+        assert not (folder / "none").exists()
 
 
 def test_a_preset_of_the_teacher_is_distilled(folder):

@@ -18,6 +18,7 @@ from descompress.students import prepare
 from descompress.teachers import teacher_descriptors
 
 ASKED = {"batch": 64, "tour_share": 0.0, "batches": 2, "seed": 0}
+MIXED = {"photographs": ["a.jpg"], "tours": [["scene", 7]], "sequences": []}
 DATA = {"batch": 64, "tour_share": 0.0}
 VIEWS = ("ref", "e", "h", "t")
 
@@ -34,7 +35,7 @@ def source(number: int) -> tuple[np.ndarray, np.ndarray]:
 def folder(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("students")
     held = {f"{name}/0": (source(9)[0][:20] * 255).astype(np.uint8) for name in VIEWS}
-    write_pack(root / "pack", source, 2, ASKED, held, workers=0)
+    write_pack(root / "pack", source, 2, ASKED | MIXED, held, workers=0)
     torch.manual_seed(0)
     teacher = build(Spec("l2net", {"widths": (4, 4, 8, 8, 8, 8), "dim": 16}))
     descompress.save(teacher.eval(), root / "teacher.safetensors")
@@ -133,13 +134,31 @@ def test_another_teacher_or_other_data_are_another_training(folder, tmp_path):
         ({"start": "cdp2", "net": {"dim": 8}}, r"\[net\] has arguments, and 'cdp2'"),
         ({"start": "superpoint"}, "a pack holds patches: image networks learn from --photographs"),
         ({"start": "vgg16"}, "vgg16 is a classifier: it needs --labelled"),
-        ({"data": {"batch": 64, "tour_share": 0.5}}, "0.0 of the pairs are of tours; 0.5 asked"),
+        ({"data": {"batch": 64, "tour_share": 0.5}}, "with --tour-share 0.0, and 0.5 is asked"),
+        (
+            {"data": DATA | {"least_jitter": 0.5}},
+            "make a pack with --least-jitter 0.5, or ask for 0",
+        ),
         ({"data": {"batch": 48, "tour_share": 0.0}}, "batches of 64 pairs, not cut into 48"),
     ],
 )
 def test_recipes_that_do_not_fit_are_refused(folder, content, message):
     with pytest.raises(RequestError, match=message):
         prepare(recipe(folder, **content), Material(), folder / "pack")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "data"),
+    [
+        ("photographs", {"tour_share": 0.5, "least_jitter": 0.5}),
+        ("tours", {"tour_share": 0.5}),
+    ],
+)
+def test_a_pack_fits_every_share_of_what_it_has_not(folder, lacking, data, tmp_path):
+    held = Pack.read(folder / "pack").held()
+    write_pack(tmp_path / "pack", source, 2, {**ASKED, **MIXED, lacking: []}, held, workers=0)
+    other = recipe(folder, data={"batch": 64, **data})
+    assert prepare(other, Material(), tmp_path / "pack")[0].step == 0
 
 
 def test_a_pack_and_photographs_are_not_mixed(folder):

@@ -79,6 +79,16 @@ def test_interrupted_it_says_how_to_go_on_and_then_does(folder):
     assert not (folder / "net.safetensors.ckpt").exists()
 
 
+def test_batches_are_made_of_the_views_asked_for(folder):
+    losses = []
+    for jitter in ("0.0", "0.9"):
+        extra = ("--steps", "1", "--least-jitter", jitter)
+        result = CliRunner().invoke(main, [*command(folder, f"{jitter}.safetensors"), *extra])
+        assert result.exit_code == 0, result.stderr
+        losses.append((folder / f"{jitter}.safetensors.csv").read_text())
+    assert losses[0] != losses[1]
+
+
 @pytest.mark.parametrize(
     ("change", "status", "message"),
     [

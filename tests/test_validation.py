@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from descompress.data.mixture import Material, read_mixture
 from descompress.nets import build
@@ -24,6 +25,41 @@ def test_kept_as_arrays_it_says_the_same(validation):
     assert again.fpr95(net) == pytest.approx(validation.fpr95(net), abs=2e-3)
     assert again.tour is not None
     assert len(again.tour[2]) == 8000
+
+
+class Pixels(torch.nn.Module):
+    """Patches describe themselves."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = torch.nn.Parameter(torch.tensor(1.0))
+
+    def forward(self, patches: torch.Tensor) -> torch.Tensor:
+        rows = patches.flatten(1)
+        return self.one * torch.nn.functional.normalize(rows - rows.mean(1, keepdim=True))
+
+
+def test_matching_is_told_by_difficulty():
+    ref = np.random.default_rng(0).random((9, 32, 32)).astype(np.float32)
+    views = [{"ref": ref, "e": ref, "h": ref[::-1], "t": ref}] * 2  # h: all but the middle wrong
+    validation = Validation(views)
+    found = validation.matching_by_difficulty(Pixels())
+    assert [*found] == ["e", "h", "t"]
+    assert found["e"] == found["t"] == pytest.approx(1)
+    assert found["h"] < 0.2
+    assert validation.matching(Pixels()) == pytest.approx(sum(found.values()) / 3)
+    assert Validation([]).matching_by_difficulty(Pixels()) == {}
+
+
+def test_wrong_pairs_are_counted_at_any_recall():
+    first = np.random.default_rng(0).random((20, 32, 32)).astype(np.float32)
+    second = first.copy()
+    second[8:10] = 1 - first[8:10]  # two of ten right pairs are farther than any other pair
+    second[10:] = np.roll(first[10:], 1, axis=0)
+    validation = Validation([], (first, second, np.arange(20) < 10))
+    assert validation.false_positive_rates(Pixels(), (0.5, 0.8, 0.9, 1.0)) == [0, 0, 1, 1]
+    assert validation.fpr95(Pixels()) == 1
+    assert Validation([]).false_positive_rates(Pixels(), (0.5,)) == []
 
 
 def test_views_keep_their_places():

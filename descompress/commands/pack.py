@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 @click.option("--batches", type=click.IntRange(1), default=2000, show_default=True)
 @click.option("--batch", type=click.IntRange(2), default=512, show_default=True, help="Pairs.")
 @click.option(
-    "--tour-share", default=0.3, show_default=True, help="Share of pairs of tours and releases."
+    "--tour-share",
+    type=click.FloatRange(0, 1),
+    default=0.3,
+    show_default=True,
+    help="Share of pairs of tours and releases.",
+)
+@click.option(
+    "--least-jitter",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    show_default=True,
+    help="Least jitter of the second views of photographs, as a share of the strongest.",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Processes.")
@@ -38,7 +49,9 @@ def pack(out: Path, **options: Any) -> None:
         refuse_existing(out / "pack.json", force=False)
     with shown_progress() as progress:
         mixture = read_mixture(material(options), progress)
-        source = mixture.source(options["batch"], options["tour_share"], options["seed"])
+        source = mixture.source(
+            options["batch"], options["tour_share"], options["seed"], options["least_jitter"]
+        )
         made = write_pack(
             out,
             source,
@@ -54,5 +67,5 @@ def pack(out: Path, **options: Any) -> None:
 
 def _asked(options: dict[str, Any], mixture: "Mixture") -> dict[str, Any]:
     """What tells one pack from another, without the places things lie at."""
-    numbers = {name: options[name] for name in ("batches", "batch", "tour_share", "seed")}
-    return {**numbers, **mixture.names()}
+    numbers = ("batches", "batch", "tour_share", "least_jitter", "seed")
+    return {**{name: options[name] for name in numbers}, **mixture.names()}

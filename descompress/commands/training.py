@@ -47,6 +47,12 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
     click.option(
         "--tour-share", type=float, help="Share of pairs of tours and releases.  [default: 0.3]"
     ),
+    click.option(
+        "--least-jitter",
+        type=float,
+        help="Least jitter of the second views of photographs, as a share of the strongest.  "
+        "[default: 0]",
+    ),
     click.option("--views", type=int, help="Of image networks: pairs in a batch.  [default: 8]"),
     click.option("--height", type=int, help="Of a view, in pixels.  [default: 240]"),
     click.option("--width", type=int, help="Of a view, in pixels.  [default: 320]"),
@@ -89,7 +95,7 @@ _OPTIONS = [  # of the recipe first: what is left out is taken from it, or is th
     click.option("--tensorboard", type=_PATH, help="Folder for TensorBoard's logs."),
     click.option("--force", is_flag=True, help="Replace OUT."),
 ]
-_OF_DATA = ("batch", "tour_share", "batches", "views", "height", "width", "zoom")
+_OF_DATA = ("batch", "tour_share", "least_jitter", "batches", "views", "height", "width", "zoom")
 _OF_PLAN = ("steps", "lr", "schedule", "warmup", "optimizer", "weight_decay", "ema", "parts")
 
 

@@ -72,20 +72,28 @@ class Mixture:
             "tours": [[tour.root.name, len(points)] for tour, points in self.tours],
         }
 
-    def source(self, pairs: int, tour_share: float, seed: int) -> Pairs:
+    def source(self, pairs: int, tour_share: float, seed: int, least_jitter: float = 0.0) -> Pairs:
         """Batches of `pairs` pairs, `tour_share` of them from the tours and the release.
 
+        Args:
+            least_jitter: Of second views of photographs, as a share of the strongest.
+
         Raises:
-            RequestError: The share does not fit what there is.
+            RequestError: The share does not fit what there is, or one is none.
         """
         if not 0 <= tour_share <= 1 or pairs < 2:
             raise RequestError(f"{pairs} pairs, {tour_share} of them of tours: 0 to 1 of 2 or more")
+        if not 0 <= least_jitter <= 1:
+            raise RequestError(
+                f"a least jitter of {least_jitter}: a share of the strongest, 0 to 1"
+            )
         real = len(self.tours) + bool(self.sequences)
         of_tours = round(pairs * tour_share) if self.photographs else pairs
         of_tours = of_tours if real else 0
         parts: list[Pairs] = []
         if of_tours < pairs:
-            parts.append(HomographyPairs(self.photographs, pairs - of_tours, seed=seed))
+            count = pairs - of_tours
+            parts.append(HomographyPairs(self.photographs, count, seed=seed, least=least_jitter))
         counts = [of_tours // real + (i < of_tours % real) for i in range(real)] if of_tours else []
         for i, (each, (tour, points)) in enumerate(zip(counts, self.tours, strict=False)):
             source = TourPairs(tour, points, each, seed=seed + i)

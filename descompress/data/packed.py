@@ -71,6 +71,13 @@ class Pack:
         """Pairs in a batch."""
         return self.patches.shape[2]
 
+    @property
+    def shaped_by(self) -> list[str]:
+        """The settings of a recipe's [data] that its pairs depend on."""
+        drawn = bool(self.asked.get("photographs"))
+        mixed = drawn and bool(self.asked.get("tours") or self.asked.get("sequences"))
+        return ["tour_share"] * mixed + ["least_jitter"] * drawn
+
     def pairs(self, number: int, rows: slice = slice(None)) -> Float[np.ndarray, "2 b 32 32"]:
         """A batch of patches in [0, 1], or some of its rows."""
         return self.patches[number, :, rows].astype(np.float32) / 255

@@ -104,6 +104,8 @@ class HomographyPairs:
         pairs: In a batch.
         per_photograph: Points taken of one photograph.
         jitter: The strongest affine error of the second view.
+        least: The weakest, as a share of it. (A view that would leave the photograph is drawn
+            again, and is not disturbed at all after five draws.)
         perspective: Largest change of scale across half a patch.
     """
 
@@ -112,6 +114,7 @@ class HomographyPairs:
     per_photograph: int = 32
     seed: int = 0
     jitter: Jitter = field(default_factory=lambda: DIFFICULTIES["t"].times(1.15))
+    least: float = 0.0
     perspective: float = 0.15
     photometric: Photometric = field(default_factory=Photometric)
 
@@ -147,7 +150,7 @@ class HomographyPairs:
         self, photograph: Photograph, point: Float[np.ndarray, " 4"], rng: np.random.Generator
     ) -> tuple[UInt8[np.ndarray, "32 32"], UInt8[np.ndarray, "32 32"]]:
         frame = similarity(*point.tolist())
-        strength = float(rng.uniform(0, 1))
+        strength = self.least + (1 - self.least) * float(rng.uniform(0, 1))
         weak = partial(self.jitter.times(0.25 * rng.uniform(0, 1)).draw, rng)
         strong = partial(self._disturbance, strength, rng)
         first, second = (_fitting(photograph.levels, frame, draw) for draw in (weak, strong))

@@ -9,6 +9,10 @@ averaged with the same over columns. It is 0 iff all similarities are the teache
 number added to all of them. Only angles within a space count: the teacher's space may be turned,
 and its descriptors of another length. Both sides have one temperature, or else equal similarities
 would not be the best there is.
+
+With `consensus`, the teacher's two descriptors of a point are replaced by their mean, as a unit
+vector: a point resembles itself wholly, and others as both of its views together do. A student that
+is near to its teacher can then come out better than it, in what views should have no part in.
 """
 
 from dataclasses import dataclass
@@ -28,9 +32,11 @@ class Similarity(Objective):
 
     Args:
         temperature: What similarities are divided by; the lower, the fewer neighbours count.
+        consensus: Whether the teacher's descriptors of a point are made one.
     """
 
     temperature: float = 0.05
+    consensus: bool = False
     name: ClassVar[str] = "similarity"
     needs_teacher: ClassVar[bool] = True
 
@@ -40,7 +46,11 @@ class Similarity(Objective):
 
     def __call__(self, seen: Seen) -> Float[Tensor, ""]:
         """The mean over the points, and over anchors among positives and the other way round."""
-        return divergences(seen.sides, self.taught(seen), self.temperature).mean()
+        taught = self.taught(seen)
+        if self.consensus:
+            mean = F.normalize(taught[0] + taught[1], dim=1)
+            taught = mean, mean
+        return divergences(seen.sides, taught, self.temperature).mean()
 
 
 def divergences(

@@ -61,6 +61,18 @@ def test_rows_match_and_strangers_do_not(photographs):
     assert likeness.diagonal().mean() > strangers + 0.3
 
 
+def test_second_views_are_disturbed_as_much_as_asked_at_least(photographs):
+    def likenesses(least):
+        pairs = HomographyPairs(photographs, 120, 40, photometric=STILL, least=least)
+        sides = (side.reshape(120, -1) for side in pairs(1))
+        return np.corrcoef(*sides)[:120, 120:].diagonal()
+
+    weak, strong = likenesses(0.0), likenesses(0.9)
+    assert strong.mean() < weak.mean() - 0.05
+    assert (weak > strong.max()).any()  # some are hardly disturbed, unless that is ruled out
+    np.testing.assert_array_equal(weak, likenesses(0.0))
+
+
 def test_both_patches_of_a_pair_are_turned_alike():
     sides = np.random.default_rng(0).random((2, 200, 8, 8))
     first, second = turned_alike((sides[0], sides[0]), np.random.default_rng(1))

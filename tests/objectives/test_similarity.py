@@ -78,6 +78,23 @@ def test_only_differences_of_similarities_count():
     assert Similarity()(Seen(anchors, positives, teacher)).item() == pytest.approx(0, abs=1e-12)
 
 
+def test_a_consensus_is_the_mean_of_the_two_views():
+    anchors, positives = scattered(0), scattered(1)
+    mean = torch.nn.functional.normalize(anchors + positives, dim=1)
+    agreed, apart = Similarity(consensus=True), Similarity()
+    taught = Seen(mean, mean, (anchors, positives))
+    assert agreed(taught).item() == pytest.approx(0, abs=1e-12)
+    assert apart(taught).item() > 0.01
+    assert agreed(Seen(anchors, positives, (anchors, positives))).item() > 0.01
+
+
+def test_a_consensus_of_equal_views_changes_nothing():
+    student, view = (scattered(0), scattered(1)), scattered(2)
+    values = [Similarity(0.2, each)(Seen(*student, (view, view))).item() for each in (True, False)]
+    assert values[0] == pytest.approx(values[1], rel=1e-9)
+    assert values[0] > 0.01
+
+
 @pytest.mark.parametrize("temperature", [0.0, -1.0])
 def test_a_temperature_that_is_none_is_refused(temperature):
     with pytest.raises(RequestError, match=r"similarity: temperature must be above 0, not "):
