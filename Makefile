@@ -5,9 +5,6 @@ CONSTRAINTS ?= constraints.txt
 
 .PHONY: demo test test-minimum setup clean weights image-weights site gallery
 
-DEVICE ?= cpu
-STUDENTS = $(filter-out hardnet hardnet.first superpoint%,$(basename $(notdir $(wildcard weights/recipes/*.toml))))
-
 # The main job on photographs that come with scikit-image; everything it makes lies in out/demo.
 demo: setup
 	$(BIN)/descompress demo out/demo --force
@@ -24,30 +21,46 @@ test-minimum:
 	.venv-minimum/bin/pytest -q -rs -W default --jaxtyping-packages=
 
 # All small networks anew, into out/: make weights PHOTOGRAPHS=folder PHOTOTOUR=folder DEVICE=cuda
-weights: setup
-	test -e out/pack/pack.json || $(BIN)/descompress pack out/pack --batches 1600 \
-		--photographs $(PHOTOGRAPHS) --phototour $(PHOTOTOUR)
-	for name in $(STUDENTS); do test -e out/$$name.safetensors || (cd out && $(abspath $(BIN))/descompress \
-		`grep -q '^\[prune\]' ../weights/recipes/$$name.toml && echo prune || \
-			{ grep -q '^teacher' ../weights/recipes/$$name.toml && echo distill || echo train; }` \
-		../weights/recipes/$$name.toml $$name.safetensors --pack pack --device $(DEVICE)) \
-		|| exit 1; done
+# SuperPoint and what is distilled from it: make image-weights PHOTOGRAPHS=folder
+# A stage waits for what its recipe starts from. Stopped at any moment, the same command goes on.
+OUT ?= out
+DEVICE ?= cpu
+DESCOMPRESS = $(abspath $(BIN))/descompress
+RECIPES = weights/recipes
+IMAGE_NETS = $(basename $(notdir $(wildcard $(RECIPES)/superpoint*.toml)))
+PATCH_NETS = $(filter-out hardnet hardnet.first $(IMAGE_NETS),$(basename $(notdir $(wildcard $(RECIPES)/*.toml))))
 
-# SuperPoint and what is distilled from it, stage after stage: make image-weights PHOTOGRAPHS=folder
-IMAGE_STAGES = superpoint.shapes superpoint.points superpoint.first superpoint \
-	superpoint.tiny.shapes superpoint.tiny.points superpoint.tiny.first superpoint.tiny.second superpoint.tiny.third \
-	superpoint.tiny.fourth superpoint.tiny \
-	superpoint.cdp5.first superpoint.cdp5.zoomed superpoint.cdp5.third superpoint.cdp5.fourth superpoint.cdp5
+weights: $(PATCH_NETS:%=$(OUT)/%.safetensors)
 
-image-weights: setup
-	mkdir -p out
-	for name in $(IMAGE_STAGES); do test -e out/$$name.safetensors || (cd out && $(abspath $(BIN))/descompress \
-		`grep -q '^teacher' ../weights/recipes/$$name.toml && echo distill || echo train` \
-		../weights/recipes/$$name.toml $$name.safetensors --device $(DEVICE) \
-		`grep -q '^teacher = "superpoint"' ../weights/recipes/$$name.toml && echo --teacher superpoint.safetensors` --images \
-		`case $$name in *shapes) echo shapes;; *) echo $(abspath $(PHOTOGRAPHS));; esac` && \
-		case $$name in *.first) $(abspath $(BIN))/descompress convert $$name.safetensors \
-			$${name%first}folded.safetensors --fold --force;; esac) || exit 1; done
+image-weights: $(IMAGE_NETS:%=$(OUT)/%.safetensors)
+
+# Of the recipe $(1): what it says of $(2); how it is trained; on which pack, or what images; what has to be there.
+said = $(shell sed -nE 's/^$(2) = "?([^"]*)"?$$/\1/p' $(RECIPES)/$(1).toml)
+verb = $(if $(shell grep '^\[prune\]' $(RECIPES)/$(1).toml),prune,$(if $(call said,$(1),teacher),distill,train))
+shares = $(addprefix tours,$(call said,$(1),tour_share)) $(addprefix jitter,$(call said,$(1),least_jitter))
+pack_of = $(subst $() ,-,$(strip pack $(call shares,$(1))))
+images = $(if $(filter %shapes,$(1)),shapes,$(abspath $(PHOTOGRAPHS)))
+taught = $(patsubst superpoint,superpoint.safetensors,$(filter superpoint%,$(call said,$(1),teacher)))
+needed = $(addprefix $(OUT)/,$(filter %.safetensors,$(call said,$(1),start)) $(call taught,$(1)) \
+	$(if $(filter $(IMAGE_NETS),$(1)),,$(call pack_of,$(1))/pack.json))
+
+.PRECIOUS: $(OUT)/%.safetensors $(OUT)/%.folded.safetensors $(OUT)/%/pack.json
+.SECONDEXPANSION:
+$(OUT)/%.safetensors: | setup $(RECIPES)/%.toml $$(call needed,$$*)
+	mkdir -p $(OUT)
+	cd $(OUT) && $(DESCOMPRESS) $(call verb,$*) $(abspath $(RECIPES)/$*.toml) $*.safetensors --device $(DEVICE) \
+		$(addprefix --teacher ,$(call taught,$*)) \
+		$(if $(filter $(IMAGE_NETS),$*),--images $(call images,$*),--pack $(call pack_of,$*))
+
+$(OUT)/%.folded.safetensors: | $(OUT)/%.first.safetensors
+	$(DESCOMPRESS) convert $(OUT)/$*.first.safetensors $@ --fold
+
+# Those of last stages, such as pack-tours0.2-jitter0.5, hold other pairs than the first.
+shares_said = $(wordlist 2,3,$(subst -, ,$(1)))
+pack_options = $(if $(1),--seed 1) $(patsubst tours%,--tour-share %,$(patsubst jitter%,--least-jitter %,$(1)))
+$(OUT)/%/pack.json: | setup
+	$(DESCOMPRESS) pack $(OUT)/$* --batches 1600 $(call pack_options,$(call shares_said,$*)) \
+		--photographs $(PHOTOGRAPHS) $(addprefix --phototour ,$(PHOTOTOUR))
 
 # The documentation as pages, in out/site; all it needs lies there.
 site: $(VENV)/site-installed

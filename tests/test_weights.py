@@ -2,7 +2,9 @@
 
 import json
 import re
+import subprocess
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import descompress
 from descompress.data.phototour import PhotoTour
 from descompress.evaluation import Entry, baseline, compare, fpr95, network
 from descompress.imageevaluation import compare_on_sequences, image_baseline, image_network
+from descompress.recipes import Data
 from descompress.selection import Selection
 from descompress.shelf import of_images, pages
 from descompress.shelf.gathering import gather
@@ -57,29 +60,73 @@ def test_a_network_is_found_by_its_name_and_is_what_the_index_says(name):
         assert entry[key].strip(), key
 
 
-def test_the_command_of_a_card_makes_what_every_stage_starts_from():
-    for name, entry in NETWORKS.items():
-        made: list[str] = []
-        for words in map(str.split, entry["command"].split("; ")):
-            files = [word for word in words if word.endswith(".safetensors")]
-            for recipe in (word for word in words if word.endswith(".toml")):
-                start = tomllib.loads((REPOSITORY / recipe).read_text())["start"]
-                assert start in made or not start.endswith(".safetensors"), (name, recipe)
-                files = [words[words.index(recipe) + 1]]
-            made += files
-        assert made[-1] == f"{name}.safetensors"
+class Made:
+    """What commands have made so far: networks, and packs with the options that shape them."""
+
+    def __init__(self, *teachers: str) -> None:
+        self.teachers = teachers  # that are there from the first
+        self.packs: dict[str, dict[str, float]] = {}
+        self.networks: list[str] = []
+
+    def after(self, words: list[str]) -> None:
+        """One more command, which may need what others made."""
+        options = dict(pairwise(words))
+        recipes = [word for word in words if word.endswith(".toml")]
+        files = [Path(word).name for word in words if word.endswith(".safetensors")]
+        if "pack" in words[:2]:
+            shaping = ("--batches", "--seed", "--tour-share", "--least-jitter")
+            said = {name: float(options[name]) for name in shaping if name in options}
+            self.packs[Path(options["pack"]).name] = said
+        for recipe in (tomllib.loads((REPOSITORY / word).read_text()) for word in recipes):
+            verb = "prune" if "prune" in recipe else "distill" if "teacher" in recipe else "train"
+            assert verb in words
+            start, data = recipe["start"], Data(**recipe.get("data", {}))
+            assert start in self.networks or not start.endswith(".safetensors"), words
+            teacher = options.get("--teacher", recipe.get("teacher"))
+            assert teacher in (None, *self.teachers, *self.networks), words
+            if "--images" not in options and "--photographs" not in options:
+                pack = self.packs[options["--pack"]]
+                shares = pack.get("--tour-share", 0.3), pack.get("--least-jitter", 0)
+                assert shares == (data.tour_share, data.least_jitter), words
+            files = files[:1]
+        self.networks += files[-1:]
 
 
-def test_make_trains_every_stage_before_what_starts_from_it():
-    text = (REPOSITORY / "Makefile").read_text().replace("\\\n", " ")
-    stages = re.findall(r"^IMAGE_STAGES = (.*)$", text, re.MULTILINE)[0].split()
-    patches = sorted(WEIGHTS.glob("recipes/hardnet.*.toml"))  # make's wildcard sorts as well
-    for order in (stages, [path.stem for path in patches]):
-        for place, name in enumerate(order):
-            start = tomllib.loads((WEIGHTS / f"recipes/{name}.toml").read_text())["start"]
-            before = Path(start).stem.replace("folded", "first")  # which make folds at once
-            assert before in order[:place] or not start.endswith(".safetensors"), name
-    assert set(stages) == {path.stem for path in WEIGHTS.glob("recipes/superpoint*.toml")}
+def made_by_card(name: str) -> Made:
+    made = Made("hardnet", "superpoint", "superpoint.folded.safetensors")
+    for command in NETWORKS[name]["command"].split("; "):
+        made.after(command.split())
+    return made
+
+
+def made_by(target: str) -> Made:
+    asked = ["make", "--dry-run", target, "OUT=none", "PHOTOGRAPHS=p", "PHOTOTOUR=t"]
+    said = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout
+    made = Made("hardnet")
+    for line in said.replace("\\\n", " ").splitlines():
+        made.after(line.split())
+    return made
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_command_of_a_card_makes_what_every_stage_starts_from(name):
+    assert made_by_card(name).networks[-1] == f"{name}.safetensors"
+
+
+@pytest.mark.parametrize("target", ["weights", "image-weights"])
+def test_make_trains_every_stage_before_what_starts_from_it(target):
+    names = [Path(name).stem for name in made_by(target).networks if "folded" not in name]
+    wanted = {path.stem for path in WEIGHTS.glob("recipes/*.toml")} - {"hardnet", "hardnet.first"}
+    images = {name for name in wanted if name.startswith("superpoint")}
+    assert sorted(names) == sorted(images if target == "image-weights" else wanted - images)
+
+
+def test_make_packs_what_the_cards_say():
+    made = made_by("weights").packs.values()
+    said = [pack for name in NETWORKS for pack in made_by_card(name).packs.values()]
+    assert len(made) > 1
+    assert all(pack in made for pack in said)
+    assert all(pack in said for pack in made)
 
 
 def test_nothing_that_is_written_down_names_a_place_of_one_machine():
