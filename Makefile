@@ -56,10 +56,9 @@ $(OUT)/%.folded.safetensors: | $(OUT)/%.first.safetensors
 	$(DESCOMPRESS) convert $(OUT)/$*.first.safetensors $@ --fold
 
 # Those of last stages, such as pack-tours0.2-jitter0.5, hold other pairs than the first.
-shares_said = $(wordlist 2,3,$(subst -, ,$(1)))
 pack_options = $(if $(1),--seed 1) $(patsubst tours%,--tour-share %,$(patsubst jitter%,--least-jitter %,$(1)))
 $(OUT)/%/pack.json: | setup
-	$(DESCOMPRESS) pack $(OUT)/$* --batches 1600 $(call pack_options,$(call shares_said,$*)) \
+	$(DESCOMPRESS) pack $(OUT)/$* --batches 1600 $(call pack_options,$(filter tours% jitter%,$(subst -, ,$*))) \
 		--photographs $(PHOTOGRAPHS) $(addprefix --phototour ,$(PHOTOTOUR))
 
 # The documentation as pages, in out/site; all it needs lies there.

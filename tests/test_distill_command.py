@@ -2,6 +2,7 @@
 
 import csv
 import json
+from itertools import product
 from pathlib import Path
 
 import cv2
@@ -67,10 +68,10 @@ def test_a_pack_of_strongly_disturbed_views_is_learned_from_as_such(folder):
 
 
 def test_a_share_that_is_none_is_refused_before_anything_is_made(folder):
-    for option in ("--least-jitter", "--tour-share"):
-        status, said = run(*pack(folder, "none"), option, "1.5")
+    for option, share in product(("--least-jitter", "--tour-share"), ("1.5", "nan")):
+        status, said = run(*pack(folder, "none"), option, share)
         assert status == 2
-        assert "1.5" in said
+        assert f"'{option}': {share}" in said
         assert not (folder / "none").exists()
 
 

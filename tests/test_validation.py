@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from descompress.data.mixture import Material, read_mixture
 from descompress.nets import build
@@ -27,16 +28,34 @@ def test_kept_as_arrays_it_says_the_same(validation):
     assert len(again.tour[2]) == 8000
 
 
-class Pixels(torch.nn.Module):
-    """Patches describe themselves."""
+class Pixels(nn.Module):
+    """Patches describe themselves, mixed with noise where their own share is below 1."""
 
-    def __init__(self) -> None:
+    def __init__(self, share: float = 1.0) -> None:
         super().__init__()
-        self.one = torch.nn.Parameter(torch.tensor(1.0))
+        self.share = nn.Parameter(torch.tensor(share))
 
-    def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        rows = patches.flatten(1)
-        return self.one * torch.nn.functional.normalize(rows - rows.mean(1, keepdim=True))
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.flatten(1) - x.flatten(1).mean(1, keepdim=True)
+        x = nn.functional.normalize(x, dim=1)
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(len(x)))
+        return self.share * x + (1 - self.share) * noise
+
+
+def test_validation_tells_a_good_descriptor_from_a_bad_one():
+    patches = np.random.default_rng(0).random((30, 32, 32)).astype(np.float32)
+    noisy = patches + np.random.default_rng(1).normal(0, 0.05, patches.shape).astype(np.float32)
+    views = [{"ref": patches, "e": noisy, "h": noisy, "t": noisy}]
+    tour = (
+        np.concatenate([patches, patches]),
+        np.concatenate([noisy, np.roll(noisy, 1, axis=0)]),
+        np.arange(60) < 30,
+    )
+    validation = Validation(views, tour)
+    assert validation.matching(Pixels(1.0)) == pytest.approx(1.0, abs=1e-6)
+    assert validation.fpr95(Pixels(1.0)) == 0
+    assert validation.matching(Pixels(0.0)) < 0.15
+    assert validation.fpr95(Pixels(0.0)) > 0.5
 
 
 def test_matching_is_told_by_difficulty():

@@ -6,28 +6,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .material import material, material_options
+from .numbers import FiniteRange
 
 if TYPE_CHECKING:
     from ..data.mixture import Mixture
+
+_SHARE: dict[str, Any] = {"type": FiniteRange(0, 1), "show_default": True}
 
 
 @click.command()
 @click.argument("out", type=click.Path(path_type=Path, file_okay=False))
 @click.option("--batches", type=click.IntRange(1), default=2000, show_default=True)
 @click.option("--batch", type=click.IntRange(2), default=512, show_default=True, help="Pairs.")
-@click.option(
-    "--tour-share",
-    type=click.FloatRange(0, 1),
-    default=0.3,
-    show_default=True,
-    help="Share of pairs of tours and releases.",
-)
+@click.option("--tour-share", default=0.3, help="Share of pairs of tours and releases.", **_SHARE)
 @click.option(
     "--least-jitter",
-    type=click.FloatRange(0, 1),
     default=0.0,
-    show_default=True,
     help="Least jitter of the second views of photographs, as a share of the strongest.",
+    **_SHARE,
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 @click.option("--workers", type=click.IntRange(0), default=2, show_default=True, help="Processes.")
